@@ -1,0 +1,198 @@
+// Package wire holds what node, origin and CLI say to each other: the catalog as plain data, its strict
+// reader, its digest, and the bucketing that makes every node assign the same unit to the same arm.
+// It knows no transport and no storage.
+package wire
+
+import "time"
+
+// Catalog is what people write: everything a node needs to know to serve requests. A Catalog that came out of
+// ParseCatalog is valid, has its defaults filled in and must not be changed.
+type Catalog struct {
+	Providers   []Provider
+	Models      []Model
+	Experiments []Experiment
+	Policies    []Policy
+	Prompts     []Prompt
+	Prices      []Price
+	Keys        []Key
+	Budgets     []Budget
+}
+
+// Provider is somebody's API: a dialect, a base URL and a reference to the credentials.
+type Provider struct {
+	Name         string
+	Dialect      string // openai | anthropic | gemini
+	BaseURL      string // with the version path, without a trailing slash
+	APIKey       string // a reference: "${ENV}", "file:/path" or "origin:name"; "" sends no credentials
+	Region       string
+	Health       Health
+	Limits       Limits
+	Capabilities Capabilities
+}
+
+// Health says how a provider is probed; a zero Interval means it is not.
+type Health struct {
+	Interval time.Duration
+	Path     string
+}
+
+// Limits bounds what a node opens towards a provider; zero means the node's default.
+type Limits struct {
+	Connections int
+	InFlight    int
+}
+
+// Capabilities says what a provider or target can do; nil and zero mean unknown.
+type Capabilities struct {
+	Tools   *bool
+	Vision  *bool
+	Context int // tokens
+}
+
+// Model is the public name that a client asks for.
+type Model struct {
+	Name     string
+	Unit     string // user | session | key | request
+	Cache    CacheRule
+	Resume   time.Duration
+	Strict   bool
+	Policies []string
+	Versions []Version
+}
+
+// CacheRule says what a model's answers are kept for.
+type CacheRule struct {
+	Mode  string // off | exact | prefix | semantic
+	TTL   time.Duration
+	Scope string // key | user | shared
+}
+
+// Version is an immutable, semver-numbered configuration of a model.
+type Version struct {
+	Version  string // canonical semver: MAJOR.MINOR.PATCH[-pre][+build]
+	Status   string // development | staging | production | deprecated | archived
+	Strategy string // weighted | performance | cost | geographic | capability
+	Balance  string // round_robin | weighted | least_connections | least_latency | p2c
+	Targets  []Target
+	Params   []Param // filled in where the client is silent; sorted by Key
+	Force    []Param // overrides the client; sorted by Key
+	Prompt   string  // name@version of a prompt, or ""
+	Fallback []string
+	Retry    Retry
+}
+
+// Target is one provider and upstream model that a version may use.
+type Target struct {
+	Provider     string
+	Model        string // the upstream's name of the model
+	Weight       int    // 1 where the catalog is silent
+	Name         string // unique in the version; the provider's name where the catalog is silent
+	Timeout      time.Duration
+	Capabilities Capabilities
+}
+
+// Param is one top-level member of a request body.
+type Param struct {
+	Key   string
+	Value []byte // compact JSON
+}
+
+// Retry bounds the attempts at one request; zero values mean the node's defaults.
+type Retry struct {
+	Attempts int
+	Backoff  time.Duration
+}
+
+// Experiment splits a model's units between arms.
+type Experiment struct {
+	Name       string
+	Model      string
+	Status     string // draft | running | paused | concluded
+	Seed       string // DefaultSeed(Name) where the catalog is silent
+	Layer      string // experiments of one layer never share a unit
+	Traffic    int    // per cent of the units that take part, 0..100; 100 where the catalog is silent
+	Arms       []Arm
+	Primary    string
+	Guardrails []Guardrail
+}
+
+// Arm is one side of an experiment.
+type Arm struct {
+	Name    string
+	Version string
+	Weight  int
+}
+
+// Guardrail ends an experiment whose metric got worse than a bound.
+type Guardrail struct {
+	Metric    string
+	WorseThan string
+}
+
+// Policy is a Wasm module bound to hooks.
+type Policy struct {
+	Name      string
+	Module    string
+	Hooks     []string
+	Headers   []string
+	Isolation string
+	Config    []byte // compact JSON, nil where the catalog is silent
+	Memory    int64  // bytes
+	Time      time.Duration
+	OnError   string // continue | deny
+}
+
+// Prompt is a versioned template.
+type Prompt struct {
+	Name     string
+	Version  string
+	Role     string
+	Template string
+}
+
+// Price is what a provider bills for one upstream model, in pico-USD per token (1 USD per million tokens is
+// 1,000,000 pico-USD per token), so that every catalog figure with up to six decimals is exact. A negative
+// value means unknown.
+type Price struct {
+	Provider    string
+	Model       string
+	Input       int64
+	Output      int64
+	CachedInput int64 // Input where the catalog is silent
+}
+
+// Key is a virtual key: who may call, and what.
+type Key struct {
+	Name        string
+	ID          string   // the public part, wk_ and twelve characters
+	Hash        [32]byte // SHA-256 over the whole key
+	Models      []string // names, or "*"
+	Team        string
+	Tenant      string // the key's own name where the catalog is silent
+	Rate        *Rate
+	Budgets     []string
+	May         []string // arm | direct | nonproduction
+	Passthrough []string // provider names
+}
+
+// Rate limits a key. Zero means unlimited.
+type Rate struct {
+	Requests, Tokens       int64
+	RequestsPer, TokensPer time.Duration
+	Concurrency            int
+}
+
+// Budget is a limit on money.
+type Budget struct {
+	Name        string
+	LimitNano   int64 // nano-USD
+	Period      string
+	Timezone    string
+	Alerts      []int
+	Scope       string
+	Match       string
+	Kind        string
+	OnExhausted string
+	Offline     string
+	Unpriced    string
+}
