@@ -1,0 +1,102 @@
+// Package request reads a client's JSON body in place, edits it surgically and gives it a canonical form to be
+// digested; it knows the few fields that a node acts on, and no dialect, model or transport beyond them.
+package request
+
+// View is one client's body, read in place. The zero value is ready. It is for one goroutine at a time and is
+// meant to be pooled: after its first few bodies it allocates nothing.
+type View struct {
+	body  []byte
+	brace int      // offset of the closing brace
+	top   []member // the members of the top level in canonical order
+
+	model, user, metadataUser []byte
+	stream, includeUsage      bool
+	store, storeSet           bool
+
+	open    []member // members of the objects being read, the innermost last
+	objects []object // objects that are not canonical as they stand, in the order of the text
+	kept    []member // their members
+	decoded []byte   // keys and fields without their escapes
+	high    uint64   // not zero if a string may have bytes outside ASCII
+	fault   fault
+
+	replaced []change // scratch of plan
+	added    []int32
+	splices  []splice // scratch of AppendBody
+}
+
+// What a pooled View keeps, in elements: enough for bodies of some 100 KB.
+const (
+	maxKeptMembers = 4 << 10
+	maxKeptObjects = 2 << 10
+	maxKeptBytes   = 16 << 10
+)
+
+// Reset forgets the body. It keeps buffers of ordinary size and lets larger ones go.
+func (v *View) Reset() {
+	*v = View{
+		open:     reuse(v.open, maxKeptMembers),
+		objects:  reuse(v.objects, maxKeptObjects),
+		kept:     reuse(v.kept, maxKeptMembers),
+		decoded:  reuse(v.decoded, maxKeptBytes),
+		replaced: v.replaced[:0],
+		added:    v.added[:0],
+		splices:  v.splices[:0],
+	}
+}
+
+// reuse is s without elements, or nil if it is larger than limit.
+func reuse[T any](s []T, limit int) []T {
+	if cap(s) > limit {
+		return nil
+	}
+	return s[:0]
+}
+
+// Parse reads a body, which it borrows until Reset or the next Parse. The body must be one JSON object in the
+// strict sense of RFC 8259, with valid UTF-8, no lone surrogates, no duplicate keys at any depth and at most
+// 512 levels; the error is a *SyntaxError otherwise, and a *FieldError if a field that the View offers has a
+// type it cannot have. After an error the View is as after Reset.
+func (v *View) Parse(body []byte) error {
+	v.Reset()
+	v.body = body
+	err := v.document()
+	if err == nil {
+		err = v.readFields()
+	}
+	if err != nil {
+		v.Reset()
+	}
+	return err
+}
+
+// HasModel says that the body names a model.
+func (v *View) HasModel() bool { return len(v.model) > 0 }
+
+// Model is the model's name without escapes, nil if there is none. Like every slice that a View returns it is
+// borrowed until Reset and must not be changed.
+func (v *View) Model() []byte { return v.model }
+
+// Stream says that the client asked for a stream.
+func (v *View) Stream() bool { return v.stream }
+
+// IncludeUsage says that the client asked for usage at the end of the stream.
+func (v *View) IncludeUsage() bool { return v.includeUsage }
+
+// Store is the body's store; set is false if it is absent or null.
+func (v *View) Store() (value, set bool) { return v.store, v.storeSet }
+
+// User is the body's user without escapes, nil if there is none.
+func (v *View) User() []byte { return v.user }
+
+// MetadataUser is the body's metadata.user_id without escapes, nil if it is not a string.
+func (v *View) MetadataUser() []byte { return v.metadataUser }
+
+// Field is the text of a top-level member's value; false if there is no such member.
+func (v *View) Field(name string) (raw []byte, ok bool) {
+	k := v.find([]byte(name))
+	if k < 0 {
+		return nil, false
+	}
+	return v.raw(&v.top[k]), true
+}
