@@ -16,6 +16,9 @@ var ErrClosed = errors.New("store: closed")
 // ErrTooLarge says that a value is larger than the tier takes.
 var ErrTooLarge = errors.New("store: value too large")
 
+// ErrRefused says that a tier takes no writes at the moment: its disk has no room or does not keep up.
+var ErrRefused = errors.New("store: write refused")
+
 // Item is one value on its way into a tier.
 type Item struct {
 	Key     []byte
@@ -44,4 +47,5 @@ type Usage struct {
 	Bytes     int64
 	Limit     int64 // bytes; 0 means none
 	Evictions int64 // entries forgotten for room since the start
+	Refused   int64 // writes turned away since the start
 }
