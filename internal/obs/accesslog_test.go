@@ -229,3 +229,13 @@ func BenchmarkAccessLine(b *testing.B) {
 		}
 	}
 }
+
+func TestIsPlainSeesEveryByteAtEveryPlace(t *testing.T) {
+	for c := range 256 {
+		for at := range 11 {
+			s := []byte("abcdefghijk")
+			s[at] = byte(c)
+			assert.Equal(t, plain[c], isPlain(string(s)), "byte %#x at %d", c, at)
+		}
+	}
+}

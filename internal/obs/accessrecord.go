@@ -88,15 +88,34 @@ func appendText(dst []byte, name, value string) []byte {
 	}
 	value = value[:min(len(value), maxFieldBytes)]
 	dst = append(dst, name...)
-	for i := range len(value) {
-		if !plain[value[i]] {
-			dst = appendEscaped(append(dst, value[:i]...), value[i:])
-			return append(dst, '"')
-		}
+	if isPlain(value) {
+		dst = append(dst, value...)
+	} else {
+		dst = appendEscaped(dst, value)
 	}
-	dst = append(dst, value...)
 	return append(dst, '"')
 }
+
+// isPlain tells whether every byte of s stands for itself in a JSON string, looking at eight bytes at a time.
+func isPlain(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		// A byte's high bit is left standing if the byte is below ' ', is '"', is '\\' or is not ASCII.
+		special := (w - ones*' ') | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones) | w
+		if special&(ones<<7) != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if !plain[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+const ones = 0x0101010101010101 // one in each byte of a word
 
 // plain marks the bytes that stand for themselves in a JSON string.
 var plain = func() (t [256]bool) {
