@@ -1,0 +1,286 @@
+package sim
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/valyala/fastjson"
+)
+
+const (
+	minTokens  = 20  // of an answer whose length nobody asked for
+	tokenRange = 130 // above minTokens; the last sentence may add up to 40
+	echoBytes  = 48  // of the last user message that an answer repeats
+	maxWanted  = 100_000
+)
+
+// ask is what a dialect has understood of a request for text: all that the brain needs to answer.
+type ask struct {
+	model    string // without the settings it may carry
+	key      uint64 // over everything that the answer depends on
+	topic    string // the text of the last user message
+	in       int    // tokens of the prompt
+	choices  int
+	max      int // tokens of one choice; 0 is unbounded
+	want     int // tokens of one choice, exactly; 0 leaves it to the brain
+	pieces   int // content events of one choice of a stream; 0 is one per token
+	stops    []string
+	calls    []tool          // what must be called, in order; empty asks for text
+	schema   *fastjson.Value // of the JSON that the answer must be; nil asks for prose
+	json     bool            // the answer must be a JSON object of any shape
+	echo     []string        // text that the choice at the same index begins with
+	logprobs bool
+	top      int // alternatives per token
+	stream   bool
+	usage    bool // an event for the usage of a stream
+}
+
+// obey applies what the model's name and the request's headers say about the answer itself.
+func (a *ask) obey(list settingsList, opts settings) *failure {
+	// The list is applied again when the answer is sent, for its timing; here it may only be refused.
+	byName := settings{}
+	if err := byName.setAll(string(list)); err != nil {
+		return invalid("model", "invalid_setting", "Invalid 'model': %v.", err)
+	}
+	a.want, a.pieces = byName.tokens, byName.chunks
+	if opts.tokens > 0 {
+		a.want = opts.tokens
+	}
+	if opts.chunks > 0 {
+		a.pieces = opts.chunks
+	}
+	return nil
+}
+
+// fingerprint is the system_fingerprint of a model.
+func fingerprint(model string) string {
+	r := rng(xxhash.Sum64String(model))
+	return r.hex("fp_", 10)
+}
+
+// finish says why a choice ended.
+type finish uint8
+
+const (
+	finishStop finish = iota
+	finishLength
+	finishCalls
+)
+
+// reply is the brain's answer, before a dialect writes it down.
+type reply struct {
+	id      rng // draws the ids that the dialect gives out
+	choices []choice
+	in, out int // tokens
+}
+
+// choice is one of the answers to an ask: either text or calls.
+type choice struct {
+	text   string
+	ends   []int // where each token of text ends
+	calls  []call
+	finish finish
+}
+
+// call is one tool call; ends as in choice, for args.
+type call struct {
+	name string
+	args string
+	ends []int
+}
+
+// think answers a. The same a and seed give the same reply; time has no say in it.
+func think(a *ask, seed uint64) *reply {
+	key := mix(a.key ^ mix(seed^xxhash.Sum64String(a.model)))
+	rep := &reply{id: rng(mix(key)), choices: make([]choice, max(a.choices, 1)), in: a.in}
+	for i := range rep.choices {
+		r := rng(mix(key + uint64(i)*0x9e3779b97f4a7c15))
+		c := &rep.choices[i]
+		if len(a.calls) > 0 {
+			rep.out += c.callTools(a, &r)
+			continue
+		}
+		c.text = compose(a, &r)
+		if i < len(a.echo) {
+			c.text = a.echo[i] + c.text
+		}
+		c.end(a)
+		rep.out += len(c.ends)
+	}
+	return rep
+}
+
+// end applies the stops and the bound of a to the text of c.
+func (c *choice) end(a *ask) {
+	cut := len(c.text)
+	for _, stop := range a.stops {
+		if i := strings.Index(c.text, stop); stop != "" && i >= 0 {
+			cut = min(cut, i)
+		}
+	}
+	c.text = c.text[:cut]
+	c.ends = appendTokenEnds(make([]int, 0, len(c.text)/2), c.text)
+	if a.max > 0 && len(c.ends) > a.max {
+		c.ends = c.ends[:a.max]
+		c.text = c.text[:c.ends[a.max-1]]
+		c.finish = finishLength
+	}
+}
+
+// callTools fills c with calls of a's tools and returns their tokens.
+func (c *choice) callTools(a *ask, r *rng) int {
+	c.finish = finishCalls
+	used := 0
+	for _, t := range a.calls {
+		args := string(appendExample(nil, r, t.schema, a.topic))
+		k := call{name: t.name, args: args, ends: appendTokenEnds(nil, args)}
+		used += countTokens(t.name)
+		if left := a.max - used; a.max > 0 && len(k.ends) > max(left, 0) {
+			k.ends = k.ends[:max(left, 0)]
+			k.args = k.args[:lastEnd(k.ends)]
+			c.finish = finishLength
+		}
+		used += len(k.ends)
+		c.calls = append(c.calls, k)
+		if c.finish == finishLength {
+			break
+		}
+	}
+	return used
+}
+
+func lastEnd(ends []int) int {
+	if len(ends) == 0 {
+		return 0
+	}
+	return ends[len(ends)-1]
+}
+
+// compose returns the text of one choice, before stops and bounds.
+func compose(a *ask, r *rng) string {
+	switch {
+	case a.schema != nil:
+		return string(appendExample(nil, r, a.schema, a.topic))
+	case a.json:
+		return string(appendAnyObject(nil, r, a.topic))
+	}
+	want := max(minTokens+r.below(tokenRange), a.pieces)
+	if a.want > 0 {
+		want = min(a.want, maxWanted)
+	}
+	text := appendEcho(make([]byte, 0, 8*want), a.topic)
+	have := countTokens(text)
+	for have < want {
+		before := len(text)
+		text = appendSentence(text, r)
+		have += countTokens(text[before:])
+	}
+	text = bytes.TrimLeft(text, " ")
+	if a.want > 0 {
+		ends := appendTokenEnds(nil, string(text))
+		text = text[:ends[want-1]]
+	}
+	return string(text)
+}
+
+// appendEcho appends a sentence that repeats the beginning of topic, so that an answer can be told to belong
+// to its question.
+func appendEcho(dst []byte, topic string) []byte {
+	dst = append(dst, `On "`...)
+	start := len(dst)
+	for _, word := range strings.Fields(topic[:min(len(topic), 4*echoBytes)]) {
+		if len(dst)-start+len(word) > echoBytes {
+			break
+		}
+		if len(dst) > start {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, strings.ToValidUTF8(word, "")...)
+	}
+	if len(dst) == start {
+		return dst[:0]
+	}
+	return append(dst, `":`...)
+}
+
+// tool is a function that a request offers.
+type tool struct {
+	name   string
+	schema *fastjson.Value
+}
+
+// toolChoice is what a request says about the use of its tools.
+type toolChoice struct {
+	never    bool
+	required bool
+	name     string // the one tool that must be called
+	single   bool   // no parallel calls
+}
+
+// choose returns the tools to call: those the choice forces, or those whose names topic mentions.
+func (tc toolChoice) choose(tools []tool, topic string) []tool {
+	if tc.never || len(tools) == 0 {
+		return nil
+	}
+	var chosen []tool
+	for _, t := range tools {
+		if tc.name == t.name || tc.name == "" && strings.Contains(topic, t.name) {
+			chosen = append(chosen, t)
+		}
+	}
+	if len(chosen) == 0 && tc.required {
+		chosen = tools[:1]
+	}
+	if tc.single && len(chosen) > 1 {
+		chosen = chosen[:1]
+	}
+	return chosen
+}
+
+// group is the half-open range of tokens that belongs to piece i of n.
+func group(i, n, tokens int) (from, to int) { return i * tokens / n, (i + 1) * tokens / n }
+
+// pieces is the number of pieces in which to send a number of tokens: wanted, or one per token.
+func pieces(wanted, tokens int) int {
+	if wanted <= 0 || wanted > tokens {
+		return tokens
+	}
+	return wanted
+}
+
+// span returns the text between two token indexes.
+func span(text string, ends []int, from, to int) string {
+	start := 0
+	if from > 0 {
+		start = ends[from-1]
+	}
+	if to == from {
+		return text[start:start]
+	}
+	return text[start:ends[to-1]]
+}
+
+// prompt gathers what an ask is about while a dialect reads the request's messages.
+type prompt struct {
+	hash   xxhash.Digest
+	tokens int
+}
+
+func (p *prompt) reset(op string) {
+	p.hash.Reset()
+	p.label(op)
+}
+
+// label adds text that sets prompts apart but costs no tokens.
+func (p *prompt) label(s string) {
+	_, _ = p.hash.WriteString(s)
+	_, _ = p.hash.Write([]byte{0})
+}
+
+// add adds a piece of the prompt and counts it.
+func (p *prompt) add(b []byte) {
+	_, _ = p.hash.Write(b)
+	_, _ = p.hash.Write([]byte{0})
+	p.tokens += countTokens(b)
+}

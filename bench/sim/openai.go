@@ -1,0 +1,243 @@
+package sim
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/valyala/fastjson"
+)
+
+// dialect is the wire form that the answers of an endpoint take when they fail.
+type dialect interface {
+	// appendError appends the body of an error answer.
+	appendError(dst []byte, f *failure) []byte
+	// appendStreamError appends the event by which stream a says that it failed; first says that no other
+	// event came before it.
+	appendStreamError(dst []byte, a *answer, first bool) []byte
+	// appendBroken appends an event of a's kind whose JSON is broken.
+	appendBroken(dst []byte, a *answer) []byte
+}
+
+// openai is the dialect of OpenAI's chat completions and everything beside it that streams without names.
+type openai struct{}
+
+func (openai) appendError(dst []byte, f *failure) []byte {
+	dst = append(dst, "{\n  \"error\": {\n    \"message\": "...)
+	dst = appendJSON(dst, f.message)
+	dst = append(dst, ",\n    \"type\": "...)
+	dst = appendJSON(dst, f.kind)
+	dst = append(dst, ",\n    \"param\": "...)
+	dst = appendNullable(dst, f.param)
+	dst = append(dst, ",\n    \"code\": "...)
+	dst = appendNullable(dst, f.code)
+	return append(dst, "\n  }\n}\n"...)
+}
+
+func (openai) appendStreamError(dst []byte, _ *answer, _ bool) []byte {
+	f := failures[faultError200]
+	dst = appendJSON(append(dst, `data: {"error":{"message":`...), f.message)
+	dst = appendJSON(append(dst, `,"type":`...), f.kind)
+	dst = appendJSON(append(dst, `,"param":null,"code":`...), f.code)
+	return append(dst, "}}\n\n"...)
+}
+
+func (openai) appendBroken(dst []byte, _ *answer) []byte {
+	return append(dst, "data: {\"id\":\"chatcmpl-broken\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\n\n"...)
+}
+
+const notJSON = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your " +
+	"HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you " +
+	"have trouble figuring out how to fix this, please contact us through our help center at help.openai.com.)"
+
+func missing(param string) *failure {
+	return invalid(param, "missing_required_parameter", "Missing required parameter: '%s'.", param)
+}
+
+func wrongType(param, want string, got *fastjson.Value) *failure {
+	return invalid(param, "invalid_type", "Invalid type for '%s': expected %s, but got %s instead.",
+		param, want, typeName(got))
+}
+
+func typeName(v *fastjson.Value) string {
+	switch v.Type() {
+	case fastjson.TypeObject:
+		return "an object"
+	case fastjson.TypeArray:
+		return "an array"
+	case fastjson.TypeString:
+		return "a string"
+	case fastjson.TypeNumber:
+		return "a number"
+	case fastjson.TypeNull:
+		return "null"
+	default:
+		return "a boolean"
+	}
+}
+
+// field returns member key of v; absent and null are nil alike.
+func field(v *fastjson.Value, key string) *fastjson.Value {
+	m := v.Get(key)
+	if m == nil || m.Type() == fastjson.TypeNull {
+		return nil
+	}
+	return m
+}
+
+// integer reads member key of v, which may be absent: then it returns fallback.
+func integer(v *fastjson.Value, key string, low, high, fallback int) (int, *failure) {
+	m := field(v, key)
+	if m == nil {
+		return fallback, nil
+	}
+	f, err := m.Float64()
+	if err != nil || f != math.Trunc(f) {
+		return 0, wrongType(key, "an integer", m)
+	}
+	if f < float64(low) {
+		return 0, invalid(key, "integer_below_min_value",
+			"Invalid '%s': integer below minimum value. Expected a value >= %d, but got %v instead.", key, low, f)
+	}
+	if f > float64(high) {
+		return 0, invalid(key, "integer_above_max_value",
+			"Invalid '%s': integer above maximum value. Expected a value <= %d, but got %v instead.", key, high, f)
+	}
+	return int(f), nil
+}
+
+// decimal checks that member key of v, if there, is a number within bounds.
+func decimal(v *fastjson.Value, key string, low, high float64) *failure {
+	m := field(v, key)
+	if m == nil {
+		return nil
+	}
+	f, err := m.Float64()
+	switch {
+	case err != nil:
+		return wrongType(key, "a decimal", m)
+	case f < low:
+		return invalid(key, "decimal_below_min_value",
+			"Invalid '%s': decimal below minimum value. Expected a value >= %v, but got %v instead.", key, low, f)
+	case f > high:
+		return invalid(key, "decimal_above_max_value",
+			"Invalid '%s': decimal above maximum value. Expected a value <= %v, but got %v instead.", key, high, f)
+	}
+	return nil
+}
+
+// flag reads the boolean member key of v; absent is false.
+func flag(v *fastjson.Value, key string) (bool, *failure) {
+	m := field(v, key)
+	if m == nil {
+		return false, nil
+	}
+	b, err := m.Bool()
+	if err != nil {
+		return false, wrongType(key, "a boolean", m)
+	}
+	return b, nil
+}
+
+// missingModel is the one model that this provider does not have.
+const missingModel = "missing-model"
+
+// modelOf reads the model of a request and parts it from the settings it carries.
+func modelOf(v *fastjson.Value) (name, list string, f *failure) {
+	m := field(v, "model")
+	if m == nil {
+		return "", "", missing("model")
+	}
+	b, err := m.StringBytes()
+	if err != nil {
+		return "", "", wrongType("model", "a string", m)
+	}
+	if len(b) == 0 {
+		return "", "", missing("model")
+	}
+	name, list = splitModel(string(b))
+	return name, list, knownModel(name)
+}
+
+func knownModel(name string) *failure {
+	if name != missingModel {
+		return nil
+	}
+	return &failure{status: 404, kind: "invalid_request_error", code: "model_not_found",
+		message: "The model `" + name + "` does not exist or you do not have access to it."}
+}
+
+// stopsOf reads "stop": a string or up to four of them.
+func stopsOf(v *fastjson.Value) ([]string, *failure) {
+	m := field(v, "stop")
+	if m == nil {
+		return nil, nil
+	}
+	if b, err := m.StringBytes(); err == nil {
+		return []string{string(b)}, nil
+	}
+	list, err := m.Array()
+	if err != nil {
+		return nil, wrongType("stop", "a string or an array of strings", m)
+	}
+	if len(list) > 4 {
+		return nil, invalid("stop", "array_above_max_length",
+			"Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length %d instead.", len(list))
+	}
+	var stops []string
+	for _, item := range list {
+		b, err := item.StringBytes()
+		if err != nil {
+			return nil, wrongType("stop", "an array of strings", item)
+		}
+		stops = append(stops, string(b))
+	}
+	return stops, nil
+}
+
+// putUsage appends OpenAI's usage object for chat and text completions.
+func (a *answer) putUsage() {
+	a.put(`{"prompt_tokens":`)
+	a.putInt(a.in)
+	a.put(`,"completion_tokens":`)
+	a.putInt(a.out)
+	a.put(`,"total_tokens":`)
+	a.putInt(a.in + a.out)
+	a.put(`,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,` +
+		`"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`)
+}
+
+// putLogprob appends one token's log probability with top alternatives; all follow from the token alone.
+func (a *answer) putLogprob(token string, top int) {
+	a.putCandidate(token, 0)
+	a.put(`,"top_logprobs":[`)
+	for i := range top {
+		candidate := token
+		if i > 0 {
+			a.put(",")
+			candidate = " " + words[(len(token)+i)%len(words)]
+		}
+		a.putCandidate(candidate, i)
+		a.put("}")
+	}
+	a.put("]}")
+}
+
+// putCandidate appends the members of a token that is the rank-th likeliest, and leaves the object open.
+func (a *answer) putCandidate(token string, rank int) {
+	a.put(`{"token":`)
+	a.putJSON(token)
+	a.put(`,"logprob":`)
+	a.body = strconv.AppendFloat(a.body, logprob(token, rank), 'f', 4, 64)
+	a.put(`,"bytes":[`)
+	for i := range len(token) {
+		if i > 0 {
+			a.put(",")
+		}
+		a.putInt(int(token[i]))
+	}
+	a.put("]")
+}
+
+func logprob(token string, rank int) float64 {
+	return -float64(1+len(token)*37%100)/1000 - 0.7*float64(rank)
+}

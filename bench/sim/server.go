@@ -1,0 +1,329 @@
+// Package sim is a simulated provider: it answers like OpenAI's API with deterministic text, honest usage and
+// settable timing, and fails in every way that is asked of it. It knows nothing of the node in front of it.
+package sim
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fastjson"
+)
+
+// Options says how a Server answers; the zero value answers at once, never fails and keeps no log.
+type Options struct {
+	Listen          string        // the address for ListenAndServe; "" is 127.0.0.1:9090
+	Latency         time.Duration // of whole answers
+	TTFT            time.Duration // until the first content of a stream
+	TokensPerSecond float64       // of streams, and of whole answers without a Latency; 0 is no pacing
+	FailRate        float64       // 0..1: the share of POST requests that fail with Fail
+	Fail            string        // the kind of fault; "" is 500
+	Seed            uint64        // another seed gives other answers and other requests that fail
+	APIKey          string        // the bearer token that a request must show; "" asks for none
+	LogSize         int           // requests that the log keeps; 0 keeps none
+	MaxBody         int           // bytes of a request's body; 0 is 64 MiB
+}
+
+const (
+	defaultListen  = "127.0.0.1:9090"
+	defaultMaxBody = 64 << 20
+	writeBuffer    = 16 << 10 // bytes per connection: a burst of events goes out in one or two writes
+)
+
+// Server is one simulated provider.
+type Server struct {
+	opts     Options
+	defaults settings
+	rateFail fault
+	brain    brain
+	http     fasthttp.Server
+	memo     memo
+	log      *requestLog
+	script   script
+	stats    counters
+	waiters  waiters
+	parsers  fastjson.ParserPool
+	serial   atomic.Uint64 // of request ids
+	draws    atomic.Uint64 // of the fail rate
+}
+
+// brain is what makes two servers' answers differ.
+type brain struct{ seed uint64 }
+
+// New checks o and returns a server that does not listen yet.
+func New(o Options) (*Server, error) {
+	s := &Server{opts: o, log: newLog(o.LogSize), brain: brain{seed: o.Seed}}
+	if o.Fail == "" {
+		o.Fail = fault500.String()
+	}
+	var err error
+	if s.rateFail, err = parseFault(o.Fail); err != nil {
+		return nil, fmt.Errorf("cannot simulate the fault %q: %w", o.Fail, err)
+	}
+	if o.FailRate < 0 || o.FailRate > 1 {
+		return nil, fmt.Errorf("cannot fail at a rate of %v: it must be from 0 to 1", o.FailRate)
+	}
+	if o.Latency < 0 || o.TTFT < 0 || o.TokensPerSecond < 0 {
+		return nil, fmt.Errorf("cannot answer before the request: latency, time to first token and tokens per second must not be negative")
+	}
+	s.defaults = settings{
+		ttft: o.TTFT, latency: o.Latency, tps: o.TokensPerSecond, failAfter: -1, failDelay: defaultFailDelay,
+		retry: defaultRetry,
+	}
+	maxBody := o.MaxBody
+	if maxBody <= 0 {
+		maxBody = defaultMaxBody
+	}
+	s.http = fasthttp.Server{
+		Handler:            s.handle,
+		Name:               "wedge-sim",
+		MaxRequestBodySize: maxBody,
+		WriteBufferSize:    writeBuffer,
+		ReadBufferSize:     16 << 10,
+		ConnState:          s.stats.connState,
+		CloseOnShutdown:    true,
+		// Connections that break are this server's trade, not news.
+		Logger: log.New(io.Discard, "", 0),
+	}
+	return s, nil
+}
+
+// Handler is the server's handler, for a fasthttp server of one's own.
+func (s *Server) Handler() fasthttp.RequestHandler { return s.handle }
+
+// Serve answers the connections that ln accepts, until Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	if err := s.http.Serve(ln); err != nil {
+		return fmt.Errorf("cannot serve the simulated provider on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Listen opens the listener that the options name.
+func (s *Server) Listen() (net.Listener, error) {
+	addr := s.opts.Listen
+	if addr == "" {
+		addr = defaultListen
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s for the simulated provider: %w; choose another address with --listen", addr, err)
+	}
+	return ln, nil
+}
+
+// Shutdown stops listening, ends what stalls, and waits for the answers under way; when ctx ends it closes
+// those as well.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.waiters.drain()
+	err := s.http.ShutdownWithContext(ctx)
+	if err == nil {
+		return nil
+	}
+	s.waiters.stop()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if s.http.ShutdownWithContext(grace) == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot end all answers of the simulated provider in time: %w", err)
+}
+
+// Requests returns the requests that the log holds, oldest first.
+func (s *Server) Requests() []Record { return s.log.since(0) }
+
+// ClearRequests empties the log.
+func (s *Server) ClearRequests() { s.log.clear() }
+
+// Script appends steps that the following requests use up in order.
+func (s *Server) Script(steps ...Step) error { return s.script.add(steps) }
+
+// ClearScript forgets the steps still to come.
+func (s *Server) ClearScript() { s.script.clear() }
+
+// Stats returns the server's counters.
+func (s *Server) Stats() Stats { return s.stats.snapshot() }
+
+func (s *Server) requestID() string {
+	r := rng(mix(s.brain.seed ^ s.serial.Add(1)))
+	return r.hex("req_", 32)
+}
+
+// handle answers one request.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	if bytes.HasPrefix(ctx.Path(), []byte(controlPrefix)) {
+		s.control(ctx)
+		return
+	}
+	t := s.acquireTurn(ctx)
+	s.stats.requests.Add(1)
+	s.stats.openRequests.Add(1)
+	t.rec = s.log.begin(ctx, t.start)
+	t.prepare()
+	t.deliver()
+}
+
+// prepare finds t's answer, its settings and its fault.
+func (t *turn) prepare() {
+	ctx, s := t.ctx, t.s
+	own := settings{failAfter: -1}
+	special, f := readHeaders(ctx, &own)
+	rt, args, routeFailure := s.route(ctx)
+	t.d = rt.dialect
+	switch {
+	case f != nil:
+	case !s.authorized(ctx):
+		f = unauthorized(ctx)
+	case routeFailure != nil:
+		f = routeFailure
+	default:
+		t.a, f = s.answer(ctx, rt, args, &own, special)
+	}
+	if f != nil {
+		t.a = f.answer(t.d)
+	}
+	if f := t.settle(special); f != nil {
+		t.a = f.answer(t.d)
+	}
+	t.model = t.a.model // a spoilt answer has none
+	t.a = t.set.fault.spoil(t.a, t.d)
+	s.begun(t)
+}
+
+// answer plans the answer, or remembers it.
+func (s *Server) answer(ctx *fasthttp.RequestCtx, rt *route, args string, own *settings, special bool) (*answer, *failure) {
+	if rt.plan == nil {
+		return rt.serve(s, ctx, args)
+	}
+	body := ctx.Request.Body()
+	if !special {
+		if a := s.memo.get(rt.path, body); a != nil {
+			return a, nil
+		}
+	}
+	p := s.parsers.Get()
+	defer s.parsers.Put(p)
+	a, f := s.planJSON(p, rt, body, own)
+	if f == nil && !special {
+		s.memo.put(rt.path, body, a)
+	}
+	return a, f
+}
+
+func (s *Server) planJSON(p *fastjson.Parser, rt *route, body []byte, own *settings) (*answer, *failure) {
+	if fastjson.ValidateBytes(body) != nil {
+		return nil, invalid("", "", notJSON)
+	}
+	v, err := p.ParseBytes(body)
+	if err != nil || v.Type() != fastjson.TypeObject {
+		return nil, invalid("", "", notJSON)
+	}
+	return rt.plan(&s.brain, v, own)
+}
+
+// settle merges t's settings from all their sources and draws its fault.
+func (t *turn) settle(special bool) *failure {
+	s := t.s
+	t.set = s.defaults
+	// Steps and names were checked when they came, and once more they cannot fail.
+	step, scripted := s.script.take(string(t.ctx.Method()), string(t.ctx.Path()), t.a.model)
+	if scripted {
+		_ = t.set.set("fail", step.Fail)
+		_ = t.set.setAll(step.Set)
+	} else if s.opts.FailRate > 0 && t.ctx.IsPost() && s.draw() < s.opts.FailRate {
+		t.set.fault = s.rateFail
+	}
+	if t.a.opts != "" {
+		_ = t.set.setAll(string(t.a.opts))
+	}
+	if special {
+		_, f := readHeaders(t.ctx, &t.set)
+		return f
+	}
+	return nil
+}
+
+func (s *Server) draw() float64 {
+	r := rng(s.brain.seed + s.draws.Add(1)*0x9e3779b97f4a7c15)
+	return r.unit()
+}
+
+// readHeaders applies the request's x-sim-… headers and tells whether there were any.
+func readHeaders(ctx *fasthttp.RequestCtx, set *settings) (special bool, f *failure) {
+	for k, v := range ctx.Request.Header.All() {
+		ours, err := set.setHeader(k, v)
+		special = special || ours
+		if err != nil && f == nil {
+			f = invalid("", "invalid_setting", "Invalid header '%s': %v.", k, err)
+		}
+	}
+	return special, f
+}
+
+func (s *Server) authorized(ctx *fasthttp.RequestCtx) bool {
+	if s.opts.APIKey == "" {
+		return true
+	}
+	key, ok := bytes.CutPrefix(ctx.Request.Header.Peek("Authorization"), []byte("Bearer "))
+	return ok && subtle.ConstantTimeCompare(key, []byte(s.opts.APIKey)) == 1
+}
+
+func unauthorized(ctx *fasthttp.RequestCtx) *failure {
+	f := &failure{status: 401, kind: "invalid_request_error"}
+	if len(ctx.Request.Header.Peek("Authorization")) == 0 {
+		f.message = "You didn't provide an API key. You need to provide your API key in an Authorization header using " +
+			"Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+		return f
+	}
+	f.code = "invalid_api_key"
+	f.message = "Incorrect API key provided. Start the simulated provider with the same --api-key."
+	return f
+}
+
+// begun books what is known of t before its first byte.
+func (s *Server) begun(t *turn) {
+	s.stats.faults[t.set.fault].Add(1)
+	if t.a.stream {
+		s.stats.streams.Add(1)
+	}
+	s.log.update(t.rec, func(r *Record) {
+		r.Model, r.Stream, r.Fault = t.model, t.a.stream, t.set.fault.String()
+		r.TokensIn, r.TokensOut = t.a.in, t.a.out
+		if t.set.fault != faultRefused {
+			r.Status = t.a.status
+		}
+	})
+}
+
+// end books the rest of t.
+func (s *Server) end(t *turn) {
+	s.stats.openRequests.Add(-1)
+	s.stats.tokensIn.Add(uint64(t.a.in))
+	s.stats.tokensOut.Add(uint64(t.a.out))
+	s.stats.bytesSent.Add(uint64(t.sent))
+	if t.state == StateClientGone {
+		s.stats.clientGone.Add(1)
+	}
+	if t.rec == nil {
+		return
+	}
+	now := time.Now()
+	s.log.update(t.rec, func(r *Record) { r.State, r.BytesSent, r.Ended = t.state, t.sent, &now })
+}
+
+// parseSince reads ?since=N.
+func parseSince(b []byte) uint64 {
+	n, err := strconv.ParseUint(string(b), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
