@@ -2,8 +2,8 @@ package obs
 
 import (
 	"math"
+	"reflect"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -19,9 +19,9 @@ func TestBucketOf(t *testing.T) {
 }
 
 func TestMetricsFillWholeCacheLines(t *testing.T) {
-	assert.Zero(t, unsafe.Sizeof(Counter{})%cacheLine)
-	assert.Zero(t, unsafe.Sizeof(Gauge{})%cacheLine)
-	assert.Zero(t, unsafe.Sizeof(Histogram{})%cacheLine)
+	assert.Zero(t, reflect.TypeFor[Counter]().Size()%cacheLine)
+	assert.Zero(t, reflect.TypeFor[Gauge]().Size()%cacheLine)
+	assert.Zero(t, reflect.TypeFor[Histogram]().Size()%cacheLine)
 }
 
 func BenchmarkCounter(b *testing.B) {
