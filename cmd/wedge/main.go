@@ -1,0 +1,69 @@
+// Command wedge is the whole product in one binary: the node, the simulated provider and the operator's tools; this
+// package holds flags and wiring only.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1 // refused or failed; an error's own ExitCode comes first
+	exitUsage  = 2
+)
+
+// cli is the command line. Each command stands in its own file, as a struct of its flags with a Run method.
+type cli struct {
+	Sim     simCmd     `cmd:"" help:"Run a simulated provider."`
+	Version versionCmd `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run carries out one command line and returns the process's exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	helped := false
+	parser := kong.Must(&cli{},
+		kong.Name("wedge"),
+		kong.Description("A programmable AI gateway for every edge node, in one binary."),
+		kong.Writers(stdout, stderr),
+		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(int) { helped = true }), // called for --help only: everything else returns an error
+	)
+	command, err := parser.Parse(args)
+	if helped {
+		return exitDone
+	}
+	if err != nil {
+		report(stderr, fmt.Errorf("%w; see wedge --help", err))
+		return exitUsage
+	}
+	if err := command.Run(); err != nil {
+		report(stderr, err)
+		return exitCode(err)
+	}
+	return exitDone
+}
+
+// report writes an error as one line.
+func report(stderr io.Writer, err error) {
+	_, _ = fmt.Fprintf(stderr, "wedge: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+}
+
+func exitCode(err error) int {
+	if own, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err); ok {
+		return own.ExitCode()
+	}
+	return exitFailed
+}
