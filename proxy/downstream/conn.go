@@ -1,0 +1,185 @@
+package downstream
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxCork is how many bytes a corked connection holds back at most; what does not fit is written through.
+const maxCork = 64 << 10
+
+// corks are buffers of up to maxCork bytes, lent to connections that are corked and have something to hold back.
+var corks = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}
+
+// Conn is a client's connection. One goroutine at a time reads and writes it; Close may come from any.
+type Conn struct {
+	net.Conn
+	listener *Listener
+	id       uint32 // spreads connections over a Watcher
+	closed   atomic.Bool
+
+	timeout  time.Duration
+	deadline time.Time // the write deadline that is set, if it is the connection's own
+
+	mu     sync.Mutex // guards corked and cork against Close
+	corked bool
+	cork   *[]byte // nil while nothing is held back
+
+	// The probe is made once, at the accept. fd names the socket to poll; only what probe finds is believed,
+	// because a number may be somebody else's once the connection is closed.
+	raw   syscall.RawConn
+	fd    int32
+	probe func(fd uintptr)
+	left  bool
+}
+
+// NetConn is the connection beneath.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// Cork holds back what is written from here on, until Uncork, the next Read, or Close. The server writes a burst
+// of chunks in many small pieces; between Cork and Uncork they become one system call.
+func (c *Conn) Cork() {
+	c.mu.Lock()
+	c.corked = true
+	c.mu.Unlock()
+}
+
+// Uncork writes what was held back, in one system call, and ends the holding back. While uncorked, and while
+// nothing is held back, the connection owns no buffer.
+func (c *Conn) Uncork() error { return c.flush(c.release()) }
+
+// release takes what was held back away from the connection; it may be nil.
+func (c *Conn) release() *[]byte {
+	c.mu.Lock()
+	b := c.cork
+	c.corked, c.cork = false, nil
+	c.mu.Unlock()
+	return b
+}
+
+// Write writes p, or holds it back while the connection is corked. A client that takes no bytes for WriteTimeout
+// makes it fail, at the latest after three times as long. Any failure closes the connection: an answer with a hole
+// in it must not go on.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	held := c.cork
+	if c.corked && len(p) <= maxCork {
+		if held == nil || len(*held)+len(p) <= maxCork {
+			c.hold(p)
+			c.mu.Unlock()
+			return len(p), nil
+		}
+	}
+	c.cork = nil
+	c.mu.Unlock()
+	if err := c.flush(held); err != nil {
+		return 0, err
+	}
+	return c.write(p)
+}
+
+// hold is called with mu held.
+func (c *Conn) hold(p []byte) {
+	if c.cork == nil {
+		c.cork = corks.Get().(*[]byte)
+	}
+	*c.cork = append(*c.cork, p...)
+}
+
+// flush writes what was held back and gives its buffer away; b may be nil.
+func (c *Conn) flush(b *[]byte) error {
+	if b == nil {
+		return nil
+	}
+	_, err := c.write(*b)
+	recycle(b)
+	return err
+}
+
+func recycle(b *[]byte) {
+	*b = (*b)[:0]
+	corks.Put(b)
+}
+
+// write writes all of p. The deadline bounds the wait for progress, not the whole: it starts anew when a part of p
+// was taken.
+func (c *Conn) write(p []byte) (int, error) {
+	total := 0
+	for {
+		if err := c.extend(); err != nil {
+			return total, c.broken(err)
+		}
+		n, err := c.Conn.Write(p[total:])
+		total += n
+		switch {
+		case err == nil:
+			return total, nil
+		case n > 0 && c.timeout > 0 && errors.Is(err, os.ErrDeadlineExceeded):
+			c.deadline = time.Time{}
+		default:
+			return total, c.broken(err)
+		}
+	}
+}
+
+func (c *Conn) broken(err error) error {
+	_ = c.Close()
+	return err
+}
+
+// extend renews the write deadline once it is nearer than the timeout; it is set half as far again, so that a
+// stream of small writes renews it seldom.
+func (c *Conn) extend() error {
+	if c.timeout <= 0 {
+		return nil
+	}
+	now := time.Now()
+	if c.deadline.Sub(now) >= c.timeout {
+		return nil
+	}
+	c.deadline = now.Add(c.timeout + c.timeout/2)
+	return c.Conn.SetWriteDeadline(c.deadline)
+}
+
+// Read reads from the client; what is held back is written first, because a client may be waiting for it.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.Uncork(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// SetDeadline sets both deadlines; the next Write replaces the one for writing unless WriteTimeout is 0.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.deadline = time.Time{}
+	return c.Conn.SetDeadline(t)
+}
+
+// SetWriteDeadline sets a deadline that the next Write replaces unless WriteTimeout is 0.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.deadline = time.Time{}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Close writes what is held back, if the client takes it at once, and closes the connection.
+func (c *Conn) Close() error {
+	if !c.closed.CompareAndSwap(false, true) {
+		return net.ErrClosed
+	}
+	c.listener.conns.Add(-1)
+	if b := c.release(); b != nil {
+		// The writer's deadline is not touched: Close may run beside it.
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+		_, _ = c.Conn.Write(*b)
+		recycle(b)
+	}
+	return c.Conn.Close()
+}
+
+// closeTimeout bounds the last write of a connection that is closed while corked.
+const closeTimeout = time.Second
