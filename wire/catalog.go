@@ -16,6 +16,9 @@ type Catalog struct {
 	Prices      []Price
 	Keys        []Key
 	Budgets     []Budget
+
+	name  string          // what ParseCatalog was told to call it
+	marks map[string]mark // where the fields lie that CheckSupported may have to point at
 }
 
 // Provider is somebody's API: a dialect, a base URL and a reference to the credentials.

@@ -1,0 +1,330 @@
+package wire
+
+import (
+	"math"
+	"time"
+)
+
+// The words of the catalog's closed lists.
+var (
+	sections   = []string{"providers", "models", "experiments", "policies", "prompts", "prices", "keys", "budgets"}
+	dialects   = []string{"openai", "anthropic", "gemini"}
+	units      = []string{"user", "session", "key", "request"}
+	cacheModes = []string{"off", "exact", "prefix", "semantic"}
+	scopes     = []string{"key", "user", "shared"}
+	statuses   = []string{"development", "staging", "production", "deprecated", "archived"}
+	strategies = []string{"weighted", "performance", "cost", "geographic", "capability"}
+	balances   = []string{"round_robin", "weighted", "least_connections", "least_latency", "p2c"}
+	phases     = []string{"draft", "running", "paused", "concluded"}
+	metrics    = []string{"response_time", "ttft", "cost", "success", "satisfaction"}
+	hooks      = []string{"route", "prompt", "response", "chunk", "done"}
+	rights     = []string{"arm", "direct", "nonproduction"}
+	spans      = []string{"daily", "weekly", "monthly", "quarterly", "total", "rolling-24h"}
+	levels     = []string{"key", "team", "model", "provider", "total"}
+)
+
+const (
+	maxWeight = 1_000_000_000
+	maxUSD    = math.MaxInt64 / 10 // nano-USD
+	maxPrice  = 1e12               // pico-USD per token: a million USD per million tokens
+)
+
+// ParseCatalog reads a catalog in YAML or JSON; name is what problems call it, such as a file's path. It fills in
+// the defaults. A catalog with any fault is refused with *Problems, which lists all of them in the order of the file.
+func ParseCatalog(name string, data []byte) (*Catalog, error) {
+	root, problem := parseYAML(data)
+	if problem != nil {
+		return nil, problemsOf(name, []Problem{*problem})
+	}
+	d := &decoder{left: 3*len(data) + 1<<20, marks: map[string]mark{}}
+	v := d.at(root, "")
+	c := readCatalog(v)
+	if d.left >= 0 {
+		link(v, c)
+	}
+	if err := problemsOf(name, d.problems); err != nil {
+		return nil, err
+	}
+	c.name, c.marks = name, d.marks
+	return c, nil
+}
+
+func readCatalog(v value) *Catalog {
+	var c Catalog
+	v.record(
+		may("providers", list(&c.Providers, 0, readProvider)),
+		may("models", list(&c.Models, 0, readModel)),
+		may("experiments", list(&c.Experiments, 0, readExperiment)),
+		may("policies", list(&c.Policies, 0, readPolicy)),
+		may("prompts", list(&c.Prompts, 0, readPrompt)),
+		may("prices", list(&c.Prices, 0, readPrice)),
+		may("keys", list(&c.Keys, 0, readKey)),
+		may("budgets", list(&c.Budgets, 0, readBudget)),
+	)
+	return &c
+}
+
+func readProvider(v value) (p Provider) {
+	v.record(
+		need("name", name(&p.Name)),
+		need("dialect", oneOf(&p.Dialect, dialects...)),
+		need("base_url", baseURL(&p.BaseURL)),
+		may("api_key", secretRef(&p.APIKey)),
+		may("region", text(&p.Region)),
+		may("health", into(&p.Health, readHealth)),
+		may("limits", into(&p.Limits, readLimits)),
+		may("capabilities", into(&p.Capabilities, readCapabilities)),
+	)
+	return p
+}
+
+func readHealth(v value) Health {
+	h := Health{Path: "/models"}
+	v.record(
+		need("interval", duration(&h.Interval, 10*time.Millisecond)),
+		may("path", urlPath(&h.Path)),
+	)
+	return h
+}
+
+func readLimits(v value) (l Limits) {
+	v.record(
+		may("connections", integer(&l.Connections, 1, 1_000_000)),
+		may("in_flight", integer(&l.InFlight, 1, 1_000_000)),
+	)
+	return l
+}
+
+func readCapabilities(v value) (c Capabilities) {
+	v.record(
+		may("tools", knownBoolean(&c.Tools)),
+		may("vision", knownBoolean(&c.Vision)),
+		may("context", integer(&c.Context, 1, math.MaxInt32)),
+	)
+	return c
+}
+
+func readModel(v value) Model {
+	m := Model{Unit: "user", Cache: CacheRule{Mode: "off", TTL: time.Hour, Scope: "key"}}
+	v.record(
+		need("name", name(&m.Name)),
+		may("unit", oneOf(&m.Unit, units...)),
+		may("cache", func(v value) { readCache(v, &m.Cache) }),
+		may("resume", duration(&m.Resume, 0)),
+		may("strict", boolean(&m.Strict)),
+		may("policies", set(&m.Policies, 0, named)),
+		need("versions", list(&m.Versions, 1, readVersion)),
+	)
+	return m
+}
+
+func readCache(v value, c *CacheRule) {
+	v.record(
+		may("mode", oneOf(&c.Mode, cacheModes...)),
+		may("ttl", duration(&c.TTL, time.Millisecond)),
+		may("scope", oneOf(&c.Scope, scopes...)),
+	)
+}
+
+func readVersion(v value) Version {
+	x := Version{Status: "development", Strategy: "weighted"}
+	v.record(
+		need("version", semantic(&x.Version)),
+		may("status", oneOf(&x.Status, statuses...)),
+		may("strategy", oneOf(&x.Strategy, strategies...)),
+		may("balance", oneOf(&x.Balance, balances...)),
+		need("targets", list(&x.Targets, 1, readTarget)),
+		may("params", params(&x.Params)),
+		may("force", params(&x.Force)),
+		may("prompt", text(&x.Prompt)),
+		may("fallback", set(&x.Fallback, 0, reference)),
+		may("retry", into(&x.Retry, readRetry)),
+	)
+	if x.Balance == "" {
+		x.Balance = defaultBalance(x.Strategy)
+	}
+	return x
+}
+
+func defaultBalance(strategy string) string {
+	if strategy == "weighted" {
+		return "weighted"
+	}
+	return "p2c"
+}
+
+// reference is one reference to a model, with or without @VERSION.
+func reference(v value) string {
+	var s string
+	text(&s)(v)
+	return s
+}
+
+func readTarget(v value) Target {
+	t := Target{Weight: 1}
+	v.record(
+		need("provider", name(&t.Provider)),
+		need("model", text(&t.Model)),
+		may("weight", integer(&t.Weight, 0, maxWeight)),
+		may("name", name(&t.Name)),
+		may("timeout", duration(&t.Timeout, time.Millisecond)),
+		may("capabilities", into(&t.Capabilities, readCapabilities)),
+	)
+	if t.Name == "" {
+		t.Name = t.Provider
+	}
+	return t
+}
+
+func readRetry(v value) (r Retry) {
+	v.record(
+		may("attempts", integer(&r.Attempts, 1, 100)),
+		may("backoff", duration(&r.Backoff, time.Microsecond)),
+	)
+	return r
+}
+
+func readExperiment(v value) Experiment {
+	e := Experiment{Status: "draft", Traffic: 100, Primary: "response_time"}
+	v.record(
+		need("name", name(&e.Name)),
+		need("model", name(&e.Model)),
+		may("status", oneOf(&e.Status, phases...)),
+		may("seed", text(&e.Seed)),
+		may("layer", name(&e.Layer)),
+		may("traffic", integer(&e.Traffic, 0, 100)),
+		need("arms", list(&e.Arms, 2, readArm)),
+		may("primary", oneOf(&e.Primary, metrics...)),
+		may("guardrails", list(&e.Guardrails, 0, readGuardrail)),
+	)
+	if e.Seed == "" {
+		e.Seed = DefaultSeed(e.Name)
+	}
+	return e
+}
+
+func readArm(v value) Arm {
+	a := Arm{Weight: 1}
+	v.record(
+		need("name", name(&a.Name)),
+		need("version", semantic(&a.Version)),
+		may("weight", integer(&a.Weight, 0, maxWeight)),
+	)
+	return a
+}
+
+func readGuardrail(v value) (g Guardrail) {
+	v.record(
+		need("metric", oneOf(&g.Metric, metrics...)),
+		need("worse_than", percent(&g.WorseThan)),
+	)
+	return g
+}
+
+func readPolicy(v value) Policy {
+	p := Policy{Isolation: "shared", Memory: 16 << 20, Time: 2 * time.Millisecond, OnError: "continue"}
+	v.record(
+		need("name", name(&p.Name)),
+		need("module", module(&p.Module)),
+		need("hooks", set(&p.Hooks, 1, wordOf(hooks...))),
+		may("headers", set(&p.Headers, 0, header)),
+		may("isolation", oneOf(&p.Isolation, "shared", "clean", "fresh")),
+		may("config", object(&p.Config)),
+		may("limits", func(v value) {
+			v.record(
+				may("memory", size(&p.Memory, 64<<10, 4<<30)),
+				may("time", duration(&p.Time, time.Microsecond)),
+			)
+		}),
+		may("on_error", oneOf(&p.OnError, "continue", "deny")),
+	)
+	return p
+}
+
+func readPrompt(v value) Prompt {
+	p := Prompt{Role: "system"}
+	v.record(
+		need("name", name(&p.Name)),
+		need("version", semantic(&p.Version)),
+		may("role", oneOf(&p.Role, "system", "developer", "user", "assistant")),
+		need("template", template(&p.Template)),
+	)
+	return p
+}
+
+func readPrice(v value) Price {
+	p := Price{Output: -1, CachedInput: -1}
+	v.record(
+		need("provider", name(&p.Provider)),
+		need("model", text(&p.Model)),
+		need("input", decimal(&p.Input, 6, maxPrice)),
+		may("output", decimal(&p.Output, 6, maxPrice)),
+		may("cached_input", decimal(&p.CachedInput, 6, maxPrice)),
+	)
+	if p.CachedInput < 0 {
+		p.CachedInput = p.Input
+	}
+	return p
+}
+
+func readKey(v value) (k Key) {
+	v.record(
+		need("name", name(&k.Name)),
+		need("id", keyID(&k.ID)),
+		need("hash", keyHash(&k.Hash)),
+		need("models", set(&k.Models, 1, reference)),
+		may("team", text(&k.Team)),
+		may("tenant", text(&k.Tenant)),
+		may("rate", func(v value) { k.Rate = new(Rate); readRate(v, k.Rate) }),
+		may("budgets", set(&k.Budgets, 0, named)),
+		may("may", set(&k.May, 0, wordOf(rights...))),
+		may("passthrough", set(&k.Passthrough, 0, named)),
+	)
+	if k.Tenant == "" {
+		k.Tenant = k.Name
+	}
+	return k
+}
+
+func readRate(v value, r *Rate) {
+	v.record(
+		may("requests", rate(&r.Requests, &r.RequestsPer)),
+		may("tokens", rate(&r.Tokens, &r.TokensPer)),
+		may("concurrency", integer(&r.Concurrency, 1, 1_000_000)),
+	)
+}
+
+func readBudget(v value) Budget {
+	b := Budget{Timezone: "UTC", Scope: "key", Kind: "hard", OnExhausted: "deny"}
+	v.record(
+		need("name", name(&b.Name)),
+		need("limit_usd", decimal(&b.LimitNano, 9, maxUSD)),
+		need("period", oneOf(&b.Period, spans...)),
+		may("timezone", zone(&b.Timezone)),
+		may("alerts", list(&b.Alerts, 0, integerOf(1, 1000))),
+		may("scope", oneOf(&b.Scope, levels...)),
+		may("match", text(&b.Match)),
+		may("kind", oneOf(&b.Kind, "hard", "soft")),
+		may("on_exhausted", onExhausted(&b.OnExhausted)),
+		may("offline", oneOf(&b.Offline, "pessimistic", "safe", "optimistic")),
+		may("unpriced", oneOf(&b.Unpriced, "deny", "allow")),
+	)
+	if b.Alerts == nil {
+		b.Alerts = []int{50, 75, 90, 100}
+	}
+	soft := b.Kind == "soft"
+	b.Offline = orDefault(b.Offline, soft, "optimistic", "pessimistic")
+	b.Unpriced = orDefault(b.Unpriced, soft, "allow", "deny")
+	return b
+}
+
+// orDefault is s, or where it is empty the default for a soft or a hard budget.
+func orDefault(s string, soft bool, ifSoft, ifHard string) string {
+	switch {
+	case s != "":
+		return s
+	case soft:
+		return ifSoft
+	}
+	return ifHard
+}

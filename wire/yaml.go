@@ -1,0 +1,121 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxCatalog is the size of the largest catalog that is read, in bytes.
+const maxCatalog = 16 << 20
+
+// parseYAML reads the one document of a file. A file that is no YAML, has no document or several gives a problem.
+func parseYAML(data []byte) (*yaml.Node, *Problem) {
+	if len(data) > maxCatalog {
+		return nil, problemAt(1, 1, "the catalog has %d bytes; the most that is read is %d", len(data), maxCatalog)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(yamlEscapes(data)))
+	var document, second yaml.Node
+	if err := decoder.Decode(&document); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, emptyFile()
+		}
+		return nil, syntaxProblem(data, err)
+	}
+	root := document.Content[0]
+	if isNull(root) {
+		return nil, emptyFile()
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, problemAt(root.Line, root.Column, "want the sections of a catalog (%s), found %s", strings.Join(sections, ", "), describe(root))
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return nil, problemAt(second.Line, second.Column, "a second YAML document begins here; put everything into one catalog")
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxProblem(data, err)
+	}
+	return root, nil
+}
+
+func problemAt(line, column int, format string, args ...any) *Problem {
+	return &Problem{Line: max(line, 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...)}
+}
+
+func emptyFile() *Problem {
+	return problemAt(1, 1, "the catalog is empty; write at least one provider and one model")
+}
+
+var (
+	syntaxError   = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
+)
+
+// syntaxProblem gives a parser's error its place. The parser tells at most a line.
+func syntaxProblem(data []byte, err error) *Problem {
+	parts := syntaxError.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return problemAt(1, 1, "cannot read the catalog as YAML: %v", err)
+	}
+	if anchor := unknownAnchor.FindStringSubmatch(parts[2]); anchor != nil {
+		before, _, _ := bytes.Cut(data, []byte("*"+anchor[1]))
+		line, last := 1+bytes.Count(before, []byte("\n")), before[bytes.LastIndexByte(before, '\n')+1:]
+		return problemAt(line, 1+len(bytes.Runes(last)), "cannot read the catalog as YAML: the alias has no anchor before it")
+	}
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	line, _ := strconv.Atoi(parts[1])
+	line = min(max(line, 1), len(lines))
+	text := lines[line-1]
+	indent := len(text) - len(bytes.TrimLeft(text, " "))
+	return problemAt(line, 1+min(indent, len(bytes.TrimRight(text, "\r\n"))), "cannot read the catalog as YAML: %s", parts[2])
+}
+
+var surrogates = regexp.MustCompile(`\\+u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
+
+// yamlEscapes writes the surrogate pairs of a JSON catalog as YAML escapes: they are the one spelling of JSON
+// strings that YAML does not know.
+func yamlEscapes(data []byte) []byte {
+	if !surrogates.Match(data) || !json.Valid(data) {
+		return data
+	}
+	return surrogates.ReplaceAllFunc(data, func(pair []byte) []byte {
+		slashes := bytes.IndexByte(pair, 'u')
+		if slashes%2 == 0 {
+			return pair // escaped backslashes before plain text
+		}
+		high, _ := strconv.ParseUint(string(pair[slashes+1:slashes+5]), 16, 16)
+		low, _ := strconv.ParseUint(string(pair[slashes+7:]), 16, 16)
+		return fmt.Appendf(nil, `%s\U%08X`, pair[:slashes-1], utf16.DecodeRune(rune(high), rune(low)))
+	})
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// describe says what kind of thing a node is, never what it holds: it may hold a secret.
+func describe(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case isNull(n):
+		return "nothing"
+	}
+	switch n.ShortTag() {
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "a boolean"
+	case "!!str", "!!timestamp":
+		return "a string"
+	}
+	return "a value with the tag " + n.ShortTag()
+}
