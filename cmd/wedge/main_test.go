@@ -84,10 +84,19 @@ func TestThisBuild(t *testing.T) {
 		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc123"}, {Key: "vcs.modified", Value: "true"}},
 	}
 	fresh := &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}
-	assert.Equal(t, "v0.4.0", thisBuild("v0.4.0", installed).Version)
-	assert.Equal(t, "v0.3.0", thisBuild("", installed).Version)
-	assert.Equal(t, "abc123+changes", thisBuild("", installed).Commit)
-	assert.Equal(t, "dev", thisBuild("", fresh).Version)
-	assert.Equal(t, "dev", thisBuild("", nil).Version)
-	assert.Equal(t, "unknown", thisBuild("", nil).Commit)
+	for name, c := range map[string]struct {
+		version, commit string
+		info            *debug.BuildInfo
+		want            [2]string
+	}{
+		"linked":            {"v0.4.0", "def456", installed, [2]string{"v0.4.0", "def456"}},
+		"installed":         {"", "", installed, [2]string{"v0.3.0", "abc123+changes"}},
+		"built by hand":     {"", "", fresh, [2]string{"dev", "unknown"}},
+		"nothing was noted": {"", "", nil, [2]string{"dev", "unknown"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := thisBuild(c.version, c.commit, c.info)
+			assert.Equal(t, c.want, [2]string{b.Version, b.Commit})
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,8 +9,8 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker: -X main.version=….
-var version string
+// version and commit are set by the linker: -X main.version=… -X main.commit=….
+var version, commit string
 
 // policyABI names the contract between the node and policy modules.
 const policyABI = "wedge1"
@@ -30,7 +31,7 @@ type build struct {
 // Run prints the build.
 func (c versionCmd) Run(stdout io.Writer) error {
 	info, _ := debug.ReadBuildInfo()
-	b := thisBuild(version, info)
+	b := thisBuild(version, commit, info)
 	if c.Output == "json" {
 		return json.NewEncoder(stdout).Encode(b)
 	}
@@ -38,24 +39,23 @@ func (c versionCmd) Run(stdout io.Writer) error {
 	return err
 }
 
-// thisBuild takes the version from the linker, else from the module that was installed, else it is "dev". info may
-// be nil.
-func thisBuild(linked string, info *debug.BuildInfo) build {
-	b := build{Version: linked, Commit: "unknown", Go: runtime.Version(), ABI: policyABI}
-	if info != nil {
+// thisBuild prefers what the linker was told, then what the go command noted in the binary. info may be nil.
+func thisBuild(version, commit string, info *debug.BuildInfo) build {
+	b := build{Version: version, Commit: commit, Go: runtime.Version(), ABI: policyABI}
+	if info != nil && b.Version == "" && info.Main.Version != "(devel)" {
+		b.Version = info.Main.Version
+	}
+	if info != nil && b.Commit == "" {
 		b.Commit = commitOf(info)
-		if b.Version == "" && info.Main.Version != "(devel)" {
-			b.Version = info.Main.Version
-		}
 	}
-	if b.Version == "" {
-		b.Version = "dev"
-	}
+	b.Version = cmp.Or(b.Version, "dev")
+	b.Commit = cmp.Or(b.Commit, "unknown")
 	return b
 }
 
+// commitOf is the commit that the go command noted, "" if none; "+changes" says that the work tree was not clean.
 func commitOf(info *debug.BuildInfo) string {
-	commit, dirty := "unknown", ""
+	commit, dirty := "", ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
