@@ -16,7 +16,9 @@ const (
 )
 
 // String is the operation's name in logs and metrics.
-func (o Op) String() string { return [...]string{"other", "chat", "responses", "completions", "embeddings"}[o] }
+func (o Op) String() string {
+	return [...]string{"other", "chat", "responses", "completions", "embeddings"}[o]
+}
 
 // Usage is what an answer consumed, in tokens. Input includes Cached; Output includes Reasoning.
 type Usage struct {
@@ -44,6 +46,15 @@ type Stream struct {
 	Finished bool // every choice has its finish_reason, or the terminal event came
 	Choices  uint64
 	Ended    uint64 // bit sets of the first 64 choice indexes seen and finished
+	Sequence int64  // what comes next in dialects that number their events
+	Memo     Memo
+}
+
+// Memo is what a codec keeps about one stream between its events, since codecs hold no state. Only the codec that
+// wrote it can read it.
+type Memo struct {
+	Bytes      [512]byte
+	Head, Tail uint16 // lengths within Bytes
 }
 
 // ErrMalformed is wrapped by every error that says the provider's bytes are not an answer of the operation.
@@ -78,6 +89,8 @@ type Error struct {
 	Code    string // of the closed vocabulary
 	Message string // what could not be done, to what, and what to do
 	Param   string // the request's field at fault, or ""
+
+	Stream *Stream // the broken stream, where one had begun: its terminal error carries on its id and numbering
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }

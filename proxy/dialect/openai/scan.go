@@ -1,0 +1,250 @@
+package openai
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// deepest is how many objects and arrays may lie inside one another in an answer.
+const deepest = 512
+
+// cursor walks over one JSON document and validates all it passes (RFC 8259; like encoding/json it does not look
+// into UTF-8). A fault makes it bad for good: every later step does nothing and reports an end, so callers check
+// once. It allocates nothing.
+type cursor struct {
+	b     []byte
+	i     int
+	depth int
+	bad   bool
+}
+
+func (c *cursor) fail() { c.bad, c.i = true, len(c.b) }
+
+// peek skips white space and returns the next byte, 0 at the end.
+func (c *cursor) peek() byte {
+	for c.i < len(c.b) {
+		ch := c.b[c.i]
+		if ch > ' ' {
+			return ch
+		}
+		if ch != ' ' && ch != '\n' && ch != '\t' && ch != '\r' {
+			c.fail()
+			return 0
+		}
+		c.i++
+	}
+	return 0
+}
+
+// enter steps into the object or array that open ('{' or '[') begins.
+func (c *cursor) enter(open byte) {
+	if c.depth++; c.peek() != open || c.depth > deepest {
+		c.fail()
+		return
+	}
+	c.i++
+}
+
+// more steps to the next member or element, or out of the object or array that shut ends. first is for the step
+// right after enter.
+func (c *cursor) more(shut byte, first bool) bool {
+	switch ch := c.peek(); {
+	case ch == shut:
+		c.i++
+		c.depth--
+		return false
+	case first && ch != 0:
+		return true
+	case ch == ',':
+		c.i++
+		return true
+	}
+	c.fail()
+	return false
+}
+
+// key steps to the next member of an object and returns its name as written, without the quotes; ok is false at
+// the object's end. The cursor is then on the member's value.
+func (c *cursor) key(first bool) (name []byte, ok bool) {
+	if !c.more('}', first) {
+		return nil, false
+	}
+	name = c.str()
+	if c.peek() != ':' {
+		c.fail()
+		return nil, false
+	}
+	c.i++
+	return name, !c.bad
+}
+
+// str passes a string and returns what stands between its quotes, escapes and all.
+func (c *cursor) str() []byte {
+	if c.peek() != '"' {
+		c.fail()
+		return nil
+	}
+	start := c.i + 1
+	end := stringEnd(c.b, start)
+	if end < 0 {
+		c.fail()
+		return nil
+	}
+	c.i = end + 1
+	return c.b[start:end]
+}
+
+// skip passes one value of any kind and returns it as written.
+func (c *cursor) skip() []byte {
+	ch := c.peek()
+	start := c.i
+	switch ch {
+	case '"':
+		c.str()
+	case '{':
+		c.enter('{')
+		for _, ok := c.key(true); ok; _, ok = c.key(false) {
+			c.skip()
+		}
+	case '[':
+		c.enter('[')
+		for ok := c.more(']', true); ok; ok = c.more(']', false) {
+			c.skip()
+		}
+	case 't':
+		c.literal("true")
+	case 'f':
+		c.literal("false")
+	case 'n':
+		c.literal("null")
+	default:
+		c.number()
+	}
+	if c.bad {
+		return nil
+	}
+	return c.b[start:c.i]
+}
+
+func (c *cursor) literal(word string) {
+	if len(c.b)-c.i < len(word) || string(c.b[c.i:c.i+len(word)]) != word {
+		c.fail()
+		return
+	}
+	c.i += len(word)
+}
+
+func (c *cursor) number() {
+	b, i := c.b, c.i
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	switch n := digits(b, i); {
+	case n == 0, n > 1 && b[i] == '0':
+		c.fail()
+		return
+	default:
+		i += n
+	}
+	if i < len(b) && b[i] == '.' {
+		n := digits(b, i+1)
+		if i += 1 + n; n == 0 {
+			c.fail()
+			return
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		n := digits(b, i)
+		if i += n; n == 0 {
+			c.fail()
+			return
+		}
+	}
+	c.i = i
+}
+
+// digits counts the digits at b[i:].
+func digits(b []byte, i int) (n int) {
+	for i+n < len(b) && b[i+n]-'0' <= 9 {
+		n++
+	}
+	return n
+}
+
+// end reports whether the document was valid and nothing but white space follows.
+func (c *cursor) end() bool { return c.peek() == 0 && c.i == len(c.b) && !c.bad }
+
+// null passes a null and reports true; any other value stays where it is.
+func (c *cursor) null() bool {
+	if c.peek() != 'n' {
+		return false
+	}
+	c.literal("null")
+	return true
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// stringEnd returns the index of the quote that ends the string whose text begins at b[i], or -1 if the string is
+// not valid or not closed.
+func stringEnd(b []byte, i int) int {
+	for {
+		i += plain(b[i:])
+		if i >= len(b) || b[i] < ' ' {
+			return -1
+		}
+		if b[i] == '"' {
+			return i
+		}
+		n := escape(b[i:])
+		if n == 0 {
+			return -1
+		}
+		i += n
+	}
+}
+
+// plain counts the bytes at the start of b that a JSON string may hold as they are: no quote, backslash or control
+// character. It looks at eight at a time; a mask's lowest mark is always true, a higher one may be an echo.
+func plain(b []byte) (n int) {
+	for ; len(b)-n >= 8; n += 8 {
+		w := binary.LittleEndian.Uint64(b[n:])
+		quote, slash := w^(ones*'"'), w^(ones*'\\')
+		marks := ((quote - ones) & ^quote) | ((slash - ones) & ^slash) | ((w - ones*' ') & ^w)
+		if marks &= highs; marks != 0 {
+			return n + bits.TrailingZeros64(marks)>>3
+		}
+	}
+	for n < len(b) && b[n] >= ' ' && b[n] != '"' && b[n] != '\\' {
+		n++
+	}
+	return n
+}
+
+// escape returns the length of the escape sequence that b begins with, 0 if it is not valid or not whole.
+func escape(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) < 6 {
+			return 0
+		}
+		for _, ch := range b[2:6] {
+			if ch-'0' > 9 && ch|0x20-'a' > 5 {
+				return 0
+			}
+		}
+		return 6
+	}
+	return 0
+}

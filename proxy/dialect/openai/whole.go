@@ -1,0 +1,74 @@
+// Package openai knows the wire form of the OpenAI API and of the servers that speak it: whole and streamed
+// answers of chat/completions, responses, completions and embeddings, and errors. It does no I/O.
+package openai
+
+import (
+	"fmt"
+
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// Codec reads, converts and writes the dialect. It holds nothing; its zero value is ready.
+type Codec struct{}
+
+var (
+	_ dialect.Answers = Codec{}
+	_ dialect.Errors  = Codec{}
+)
+
+// Whole implements dialect.Answers. All of the body is validated as JSON.
+func (Codec) Whole(op dialect.Op, body []byte) (u dialect.Usage, err error) {
+	c := cursor{b: body}
+	w := whole{op: op}
+	c.enter('{')
+	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+		w.member(&c, k)
+	}
+	switch {
+	case !c.end():
+		return u, fmt.Errorf("%w: the body of the %s answer is not one complete JSON object", dialect.ErrMalformed, op)
+	case w.failed:
+		return u, fmt.Errorf("%w: %s", dialect.ErrProvider, op)
+	case !w.found:
+		return u, fmt.Errorf("%w: the body is JSON, but not a %s answer", dialect.ErrMalformed, op)
+	}
+	return w.usage, nil
+}
+
+// whole is what the members of a whole answer tell.
+type whole struct {
+	op     dialect.Op
+	usage  dialect.Usage
+	found  bool // what the operation promises is there
+	failed bool
+}
+
+// member reads the top-level member k, on whose value c stands.
+func (w *whole) member(c *cursor, k []byte) {
+	switch string(k) {
+	case "error":
+		w.failed = !isNull(c.skip()) || w.failed
+	case "usage":
+		readUsage(c, &w.usage)
+	case "choices":
+		w.found = c.skipKind('[') && (w.op == dialect.OpChat || w.op == dialect.OpCompletions) || w.found
+	case "data":
+		w.found = c.skipKind('[') && w.op == dialect.OpEmbeddings || w.found
+	case "output":
+		w.found = c.skipKind('[') && w.op == dialect.OpResponses || w.found
+	case "object": // older vLLM answers an error as {"object":"error","message":…}
+		w.failed = string(c.skip()) == `"error"` || w.failed
+	case "status":
+		w.failed = string(c.skip()) == `"failed"` && w.op == dialect.OpResponses || w.failed
+	default:
+		c.skip()
+	}
+}
+
+// skipKind passes a value and reports whether it begins with open.
+func (c *cursor) skipKind(open byte) bool {
+	v := c.skip()
+	return len(v) > 0 && v[0] == open
+}
+
+func isNull(v []byte) bool { return len(v) > 0 && v[0] == 'n' }
