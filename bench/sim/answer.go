@@ -79,3 +79,5 @@ func (a *answer) put(text string) { a.body = append(a.body, text...) }
 func (a *answer) putJSON(text string) { a.body = appendJSON(a.body, text) }
 
 func (a *answer) putInt(n int) { a.body = appendInt(a.body, n) }
+
+func (a *answer) putFloat(f float64) { a.body = strconv.AppendFloat(a.body, f, 'f', 4, 64) }

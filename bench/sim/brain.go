@@ -36,21 +36,18 @@ type ask struct {
 	usage    bool // an event for the usage of a stream
 }
 
-// obey applies what the model's name and the request's headers say about the answer itself.
-func (a *ask) obey(list settingsList, opts settings) *failure {
-	// The list is applied again when the answer is sent, for its timing; here it may only be refused.
-	byName := settings{}
-	if err := byName.setAll(string(list)); err != nil {
-		return invalid("model", "invalid_setting", "Invalid 'model': %v.", err)
-	}
+// obey applies what the model's name and the request's headers say about the answer itself; its timing and
+// its faults come into play when it is sent.
+func (a *ask) obey(list settingsList, own *settings) {
+	var byName settings
+	_ = byName.setAll(string(list)) // checked when the name was read
 	a.want, a.pieces = byName.tokens, byName.chunks
-	if opts.tokens > 0 {
-		a.want = opts.tokens
+	if own.tokens > 0 {
+		a.want = own.tokens
 	}
-	if opts.chunks > 0 {
-		a.pieces = opts.chunks
+	if own.chunks > 0 {
+		a.pieces = own.chunks
 	}
-	return nil
 }
 
 // fingerprint is the system_fingerprint of a model.

@@ -289,10 +289,7 @@ func (t *turn) due() time.Duration {
 
 // batch takes the next event, and those after it that are due as well.
 func (t *turn) batch() []byte {
-	from := 0
-	if t.next > 0 {
-		from = t.a.events[t.next-1].end
-	}
+	from := t.at()
 	paced := t.set.tps > 0 || t.set.ttft > 0
 	elapsed := time.Duration(0)
 	if paced {
@@ -309,6 +306,14 @@ func (t *turn) batch() []byte {
 	}
 }
 
+// at is the offset of the next event in the body.
+func (t *turn) at() int {
+	if t.next == 0 {
+		return 0
+	}
+	return t.a.events[t.next-1].end
+}
+
 // strike does what the fault in mid-stream does.
 func (t *turn) strike() ([]byte, error) {
 	switch t.set.fault {
@@ -320,10 +325,11 @@ func (t *turn) strike() ([]byte, error) {
 		t.state = stateOf(err)
 		return nil, err
 	case faultMalformed:
-		return t.d.appendBroken(nil, t.a), nil
+		return appendBroken(nil, t.buf[:t.at()]), nil
 	case faultErrorMid:
+		failed := t.d.appendStreamError(nil, t.buf[:t.at()])
 		t.next = len(t.a.events)
-		return t.d.appendStreamError(nil, t.a, false), nil
+		return failed, nil
 	}
 	t.state = StateFinished
 	return nil, io.EOF // cut-clean

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 )
@@ -109,7 +110,7 @@ func error200(a *answer, d dialect) *answer {
 		return failures[faultError200].answer(d)
 	}
 	out := &answer{status: 200, contentType: a.contentType, stream: true}
-	out.body = d.appendStreamError(nil, a, true)
+	out.body = d.appendStreamError(nil, nil)
 	out.events = []event{{end: len(out.body)}}
 	return out
 }
@@ -117,4 +118,16 @@ func error200(a *answer, d dialect) *answer {
 // answer is f in d's form.
 func (f *failure) answer(d dialect) *answer {
 	return &answer{status: f.status, contentType: typeJSON, body: d.appendError(nil, f)}
+}
+
+// appendBroken appends the last of the events in sent again, with its JSON cut in the middle.
+func appendBroken(dst, sent []byte) []byte {
+	last := sent[bytes.LastIndex(bytes.TrimSuffix(sent, []byte("\n\n")), []byte("\n\n"))+1:]
+	last = bytes.TrimSpace(last)
+	if len(last) == 0 {
+		last = []byte(`data: {"id":"broken","object":"`)
+	}
+	data := max(bytes.Index(last, []byte("data: ")), 0)
+	dst = append(dst, last[:data+(len(last)-data)*2/3]...)
+	return append(dst, '\n', '\n')
 }

@@ -2,23 +2,20 @@ package sim
 
 import (
 	"math"
-	"strconv"
+	"strings"
 
 	"github.com/valyala/fastjson"
 )
 
-// dialect is the wire form that the answers of an endpoint take when they fail.
+// dialect is the wire form in which an endpoint fails.
 type dialect interface {
 	// appendError appends the body of an error answer.
 	appendError(dst []byte, f *failure) []byte
-	// appendStreamError appends the event by which stream a says that it failed; first says that no other
-	// event came before it.
-	appendStreamError(dst []byte, a *answer, first bool) []byte
-	// appendBroken appends an event of a's kind whose JSON is broken.
-	appendBroken(dst []byte, a *answer) []byte
+	// appendStreamError appends the event by which a stream says that it failed, after the events in sent.
+	appendStreamError(dst, sent []byte) []byte
 }
 
-// openai is the dialect of OpenAI's chat completions and everything beside it that streams without names.
+// openai is the dialect of OpenAI's API, but for the streams of responses.
 type openai struct{}
 
 func (openai) appendError(dst []byte, f *failure) []byte {
@@ -33,16 +30,12 @@ func (openai) appendError(dst []byte, f *failure) []byte {
 	return append(dst, "\n  }\n}\n"...)
 }
 
-func (openai) appendStreamError(dst []byte, _ *answer, _ bool) []byte {
+func (openai) appendStreamError(dst, _ []byte) []byte {
 	f := failures[faultError200]
 	dst = appendJSON(append(dst, `data: {"error":{"message":`...), f.message)
 	dst = appendJSON(append(dst, `,"type":`...), f.kind)
 	dst = appendJSON(append(dst, `,"param":null,"code":`...), f.code)
 	return append(dst, "}}\n\n"...)
-}
-
-func (openai) appendBroken(dst []byte, _ *answer) []byte {
-	return append(dst, "data: {\"id\":\"chatcmpl-broken\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\n\n"...)
 }
 
 const notJSON = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your " +
@@ -142,7 +135,7 @@ func flag(v *fastjson.Value, key string) (bool, *failure) {
 const missingModel = "missing-model"
 
 // modelOf reads the model of a request and parts it from the settings it carries.
-func modelOf(v *fastjson.Value) (name, list string, f *failure) {
+func modelOf(v *fastjson.Value) (name string, list settingsList, f *failure) {
 	m := field(v, "model")
 	if m == nil {
 		return "", "", missing("model")
@@ -151,11 +144,19 @@ func modelOf(v *fastjson.Value) (name, list string, f *failure) {
 	if err != nil {
 		return "", "", wrongType("model", "a string", m)
 	}
-	if len(b) == 0 {
+	return namedModel(string(b))
+}
+
+// namedModel parts a full model name and checks both parts.
+func namedModel(full string) (name string, list settingsList, f *failure) {
+	name, rest, _ := strings.Cut(full, ";")
+	if name == "" {
 		return "", "", missing("model")
 	}
-	name, list = splitModel(string(b))
-	return name, list, knownModel(name)
+	if err := new(settings).setAll(rest); err != nil {
+		return "", "", invalid("model", "invalid_setting", "Invalid 'model': %v.", err)
+	}
+	return name, settingsList(rest), knownModel(name)
 }
 
 func knownModel(name string) *failure {
@@ -211,12 +212,10 @@ func (a *answer) putLogprob(token string, top int) {
 	a.putCandidate(token, 0)
 	a.put(`,"top_logprobs":[`)
 	for i := range top {
-		candidate := token
 		if i > 0 {
 			a.put(",")
-			candidate = " " + words[(len(token)+i)%len(words)]
 		}
-		a.putCandidate(candidate, i)
+		a.putCandidate(rival(token, i), i)
 		a.put("}")
 	}
 	a.put("]}")
@@ -227,7 +226,7 @@ func (a *answer) putCandidate(token string, rank int) {
 	a.put(`{"token":`)
 	a.putJSON(token)
 	a.put(`,"logprob":`)
-	a.body = strconv.AppendFloat(a.body, logprob(token, rank), 'f', 4, 64)
+	a.putFloat(logprob(token, rank))
 	a.put(`,"bytes":[`)
 	for i := range len(token) {
 		if i > 0 {
@@ -236,6 +235,14 @@ func (a *answer) putCandidate(token string, rank int) {
 		a.putInt(int(token[i]))
 	}
 	a.put("]")
+}
+
+// rival is the token that might have stood at the place of token, with the given rank; rank 0 is token itself.
+func rival(token string, rank int) string {
+	if rank == 0 {
+		return token
+	}
+	return " " + words[(len(token)+rank)%len(words)]
 }
 
 func logprob(token string, rank int) float64 {

@@ -10,14 +10,12 @@ import (
 const imageTokens = 85
 
 // planChat answers POST /v1/chat/completions.
-func planChat(b *brain, v *fastjson.Value, opts *settings) (*answer, *failure) {
+func planChat(b *brain, v *fastjson.Value, own *settings) (*answer, *failure) {
 	a, list, f := readChat(v)
 	if f != nil {
 		return nil, f
 	}
-	if f := a.obey(list, *opts); f != nil {
-		return nil, f
-	}
+	a.obey(list, own)
 	rep := think(a, b.seed)
 	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
 	w := chatWriter{answer: out, ask: a, reply: rep, id: rep.id.id("chatcmpl-", 29), print: fingerprint(a.model)}
@@ -64,7 +62,7 @@ func readChat(v *fastjson.Value) (*ask, settingsList, *failure) {
 	}
 	a.in = max(p.tokens, 1)
 	a.key = p.hash.Sum64()
-	return a, settingsList(list), nil
+	return a, list, nil
 }
 
 // readSampling reads the members that chat, completions and responses share. The first of maxKeys that is

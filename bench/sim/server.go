@@ -44,12 +44,14 @@ type Server struct {
 	defaults settings
 	rateFail fault
 	brain    brain
+	routes   map[string][]*route
 	http     fasthttp.Server
 	memo     memo
 	log      *requestLog
 	script   script
 	stats    counters
 	waiters  waiters
+	files    fileStore
 	parsers  fastjson.ParserPool
 	serial   atomic.Uint64 // of request ids
 	draws    atomic.Uint64 // of the fail rate
@@ -60,7 +62,7 @@ type brain struct{ seed uint64 }
 
 // New checks o and returns a server that does not listen yet.
 func New(o Options) (*Server, error) {
-	s := &Server{opts: o, log: newLog(o.LogSize), brain: brain{seed: o.Seed}}
+	s := &Server{opts: o, log: newLog(o.LogSize), brain: brain{seed: o.Seed}, routes: byPath(endpoints())}
 	if o.Fail == "" {
 		o.Fail = fault500.String()
 	}

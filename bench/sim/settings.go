@@ -104,9 +104,3 @@ func (s *settings) setHeader(key, value []byte) (ours bool, err error) {
 	name := strings.ReplaceAll(strings.ToLower(string(key[len(headerPrefix):])), "-", "_")
 	return true, s.set(name, string(value))
 }
-
-// splitModel parts "gpt;ttft=50ms;tps=20" into the model and its settings.
-func splitModel(model string) (name, list string) {
-	name, list, _ = strings.Cut(model, ";")
-	return name, list
-}

@@ -1,0 +1,314 @@
+package sim
+
+import (
+	"bytes"
+
+	"github.com/valyala/fastjson"
+)
+
+// planResponses answers POST /v1/responses.
+func planResponses(b *brain, v *fastjson.Value, own *settings) (*answer, *failure) {
+	a, list, f := readResponses(v)
+	if f != nil {
+		return nil, f
+	}
+	a.obey(list, own)
+	rep := think(a, b.seed)
+	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
+	w := responseWriter{answer: out, ask: a, choice: &rep.choices[0], id: rep.id.hex("resp_", 48), ids: rep.id}
+	w.told = appendTold(nil, v)
+	if a.stream {
+		out.stream, out.contentType = true, typeEvents
+		w.stream()
+	} else {
+		w.response(w.finalStatus())
+	}
+	return out, nil
+}
+
+func readResponses(v *fastjson.Value) (*ask, settingsList, *failure) {
+	a := &ask{}
+	model, list, f := modelOf(v)
+	if f != nil {
+		return nil, "", f
+	}
+	a.model = model
+	var p prompt
+	p.reset("responses")
+	if instructions := v.GetStringBytes("instructions"); instructions != nil {
+		p.label("instructions")
+		p.add(instructions)
+	}
+	p.label(string(v.GetStringBytes("previous_response_id")))
+	asked, f := readInput(v, &p, a)
+	if f != nil {
+		return nil, "", f
+	}
+	if f := readSampling(v, a, "max_output_tokens"); f != nil {
+		return nil, "", f
+	}
+	a.choices, a.stops = 1, nil // responses know neither
+	for _, item := range v.GetArray("include") {
+		a.logprobs = a.logprobs || string(item.GetStringBytes()) == "message.output_text.logprobs"
+	}
+	if a.top, f = integer(v, "top_logprobs", 0, 20, 0); f != nil {
+		return nil, "", f
+	}
+	if f := readResponseTools(v, &p, a, asked); f != nil {
+		return nil, "", f
+	}
+	if f := readFormat(field(v, "text").Get("format"), "text.format", "", a); f != nil {
+		return nil, "", f
+	}
+	a.in = max(p.tokens, 1)
+	a.key = p.hash.Sum64()
+	return a, list, nil
+}
+
+// readInput reads "input", a text or a list of items, and tells whether the user has the last word.
+func readInput(v *fastjson.Value, p *prompt, a *ask) (asked bool, f *failure) {
+	m := field(v, "input")
+	if m == nil {
+		return false, missing("input")
+	}
+	if b, err := m.StringBytes(); err == nil {
+		p.label("user")
+		p.add(b)
+		a.topic = string(b)
+		return true, nil
+	}
+	list, err := m.Array()
+	if err != nil {
+		return false, wrongType("input", "a string or an array of objects", m)
+	}
+	for i, item := range list {
+		if item.Type() != fastjson.TypeObject {
+			return false, wrongType("input["+string(appendInt(nil, i))+"]", "an object", item)
+		}
+		role := string(item.GetStringBytes("role"))
+		asked = role == "user"
+		if role == "" { // a call, its output, reasoning and the like
+			p.add(item.MarshalTo(nil))
+			continue
+		}
+		p.label(role)
+		text := readContent(field(item, "content"), p)
+		if asked {
+			a.topic = text
+		}
+	}
+	return asked, nil
+}
+
+func readResponseTools(v *fastjson.Value, p *prompt, a *ask, asked bool) *failure {
+	list := field(v, "tools")
+	if list == nil {
+		return nil
+	}
+	p.add(list.MarshalTo(nil))
+	var tools []tool
+	for i, t := range list.GetArray() {
+		if string(t.GetStringBytes("type")) != "function" {
+			continue // a tool that the provider itself would run
+		}
+		name := string(t.GetStringBytes("name"))
+		if name == "" {
+			return missing("tools[" + string(appendInt(nil, i)) + "].name")
+		}
+		tools = append(tools, tool{name: name, schema: t.Get("parameters")})
+	}
+	tc, f := readToolChoice(v, tools)
+	if f != nil {
+		return f
+	}
+	if asked || tc.name != "" {
+		a.calls = tc.choose(tools, a.topic)
+	}
+	return nil
+}
+
+// told lists what a response repeats of its request, with what stands there when the request is silent.
+var told = [...]struct{ key, fallback string }{
+	{"instructions", "null"}, {"max_output_tokens", "null"}, {"max_tool_calls", "null"}, {"parallel_tool_calls", "true"},
+	{"previous_response_id", "null"}, {"prompt_cache_key", "null"}, {"reasoning", `{"effort":null,"summary":null}`},
+	{"safety_identifier", "null"}, {"store", "true"}, {"temperature", "1.0"},
+	{"text", `{"format":{"type":"text"},"verbosity":"medium"}`}, {"tool_choice", `"auto"`}, {"tools", "[]"},
+	{"top_logprobs", "0"}, {"top_p", "1.0"}, {"truncation", `"disabled"`}, {"user", "null"}, {"metadata", "{}"},
+}
+
+func appendTold(dst []byte, v *fastjson.Value) []byte {
+	for _, m := range told {
+		dst = append(dst, `,"`...)
+		dst = append(dst, m.key...)
+		dst = append(dst, `":`...)
+		if given := field(v, m.key); given != nil {
+			dst = given.MarshalTo(dst)
+		} else {
+			dst = append(dst, m.fallback...)
+		}
+	}
+	return dst
+}
+
+// responseWriter writes a reply's first choice as a response: one message, or one item for each call.
+type responseWriter struct {
+	*answer
+	ask    *ask
+	choice *choice
+	id     string
+	ids    rng // draws the items' ids
+	told   []byte
+	seq    int // the next event's sequence_number
+}
+
+const (
+	inProgress = "in_progress"
+	completed  = "completed"
+	incomplete = "incomplete"
+)
+
+func (w *responseWriter) finalStatus() string {
+	if w.choice.finish == finishLength {
+		return incomplete
+	}
+	return completed
+}
+
+// response writes the response object; only an ended one has output and usage.
+func (w *responseWriter) response(status string) {
+	w.put(`{"id":"`)
+	w.put(w.id)
+	w.put(`","object":"response","created_at":`)
+	w.appendStamp()
+	w.put(`,"status":"`)
+	w.put(status)
+	w.put(`","background":false,"error":null,"incomplete_details":`)
+	if status == incomplete {
+		w.put(`{"reason":"max_output_tokens"}`)
+	} else {
+		w.put("null")
+	}
+	w.put(`,"completed_at":`)
+	if status == completed {
+		w.appendStamp()
+	} else {
+		w.put("null")
+	}
+	w.put(`,"model":`)
+	w.putJSON(w.ask.model)
+	w.put(`,"service_tier":"default"`)
+	w.body = append(w.body, w.told...)
+	w.put(`,"output":[`)
+	if status != inProgress {
+		w.output()
+	}
+	w.put(`],"usage":`)
+	if status != inProgress {
+		w.usage()
+	} else {
+		w.put("null")
+	}
+	w.put("}")
+}
+
+func (w *responseWriter) usage() {
+	w.put(`{"input_tokens":`)
+	w.putInt(w.in)
+	w.put(`,"input_tokens_details":{"cached_tokens":0},"output_tokens":`)
+	w.putInt(w.out)
+	w.put(`,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":`)
+	w.putInt(w.in + w.out)
+	w.put("}")
+}
+
+func (w *responseWriter) output() {
+	if len(w.choice.calls) == 0 {
+		w.message(w.finalStatus(), true)
+		return
+	}
+	for k := range w.choice.calls {
+		if k > 0 {
+			w.put(",")
+		}
+		w.call(k, w.finalStatus())
+	}
+}
+
+func (w *responseWriter) itemID(prefix string, k int) string {
+	r := rng(mix(uint64(w.ids) + uint64(k)))
+	return r.hex(prefix, 48)
+}
+
+// message writes the message item, with its content or before it has any.
+func (w *responseWriter) message(status string, content bool) {
+	w.put(`{"id":"`)
+	w.put(w.itemID("msg_", 0))
+	w.put(`","type":"message","status":"`)
+	w.put(status)
+	w.put(`","content":[`)
+	if content {
+		w.part(len(w.choice.ends))
+	}
+	w.put(`],"role":"assistant"}`)
+}
+
+// part writes the content part with the first tokens of the text.
+func (w *responseWriter) part(tokens int) {
+	w.put(`{"type":"output_text","annotations":[],"logprobs":`)
+	w.logprobs(0, tokens)
+	w.put(`,"text":`)
+	w.putJSON(span(w.choice.text, w.choice.ends, 0, tokens))
+	w.put("}")
+}
+
+func (w *responseWriter) logprobs(from, to int) {
+	w.put("[")
+	for i := from; w.ask.logprobs && i < to; i++ {
+		if i > from {
+			w.put(",")
+		}
+		w.putLogprob(span(w.choice.text, w.choice.ends, i, i+1), w.ask.top)
+	}
+	w.put("]")
+}
+
+// call writes the item of the k-th call; one in progress has no arguments yet.
+func (w *responseWriter) call(k int, status string) {
+	w.put(`{"id":"`)
+	w.put(w.itemID("fc_", k))
+	w.put(`","type":"function_call","status":"`)
+	w.put(status)
+	w.put(`","arguments":`)
+	if status == inProgress {
+		w.put(`""`)
+	} else {
+		w.putJSON(w.choice.calls[k].args)
+	}
+	w.put(`,"call_id":"`)
+	r := rng(mix(uint64(w.ids) + uint64(k)<<16))
+	w.put(r.id("call_", 24))
+	w.put(`","name":`)
+	w.putJSON(w.choice.calls[k].name)
+	w.put("}")
+}
+
+// openaiResponses is the dialect of /v1/responses: its streams fail by events of their own.
+type openaiResponses struct{ openai }
+
+// appendStreamError appends an error event, or after the response has begun, that response as failed.
+func (openaiResponses) appendStreamError(dst, sent []byte) []byte {
+	f := failures[faultError200]
+	first, _, begun := bytes.Cut(sent, []byte("\n\n"))
+	if !begun {
+		dst = appendJSON(append(dst, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":"...), f.code)
+		dst = appendJSON(append(dst, `,"message":`...), f.message)
+		return append(dst, ",\"param\":null}\n\n"...)
+	}
+	cause := appendJSON([]byte(`"error":{"code":"server_error","message":`), f.message)
+	seq := appendInt([]byte(seqMember), bytes.Count(sent, []byte(seqMember)))
+	failed := bytes.Replace(first, []byte("response.created"), []byte("response.failed"), 2)
+	failed = bytes.Replace(failed, []byte(seqMember+"0"), seq, 1)
+	failed = bytes.Replace(failed, []byte(`"status":"in_progress"`), []byte(`"status":"failed"`), 1)
+	failed = bytes.Replace(failed, []byte(`"error":null`), append(cause, '}'), 1)
+	return append(append(dst, failed...), '\n', '\n')
+}
