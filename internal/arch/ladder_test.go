@@ -64,7 +64,7 @@ var ladder = map[string]row{
 	"proxy/dialect/anthropic": {rung: 2},
 	"proxy/dialect/gemini":    {rung: 2},
 	"store/memory":            {rung: 2, modules: []string{otter, xxhash}},
-	"store/badger":            {rung: 2, modules: []string{badger, xsys}},
+	"store/badger":            {rung: 2, modules: []string{badger, xsys, xxhash}},
 	"store/redis":             {rung: 2},
 	"store/memcached":         {rung: 2},
 	"store/storetest":         {rung: 2, modules: []string{testifyMo}, testOnly: true},
