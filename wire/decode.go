@@ -163,7 +163,7 @@ func list[T any](dst *[]T, least int, read func(value) T) reader {
 			return
 		}
 		if len(v.node.Content) < least {
-			v.failf("want at least %d, found %d", least, len(v.node.Content))
+			v.failf("the list needs at least %d and has %d", least, len(v.node.Content))
 		}
 		for i, node := range v.node.Content {
 			item := v.at(node, v.path+"["+strconv.Itoa(i)+"]")

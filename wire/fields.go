@@ -237,11 +237,15 @@ func percent(dst *string) reader {
 // semantic reads a version number. It takes any scalar, so that 1.0 is told what it lacks, not what YAML made of it.
 func semantic(dst *string) reader {
 	return func(v value) {
-		*dst = v.node.Value
-		if _, err := semver.StrictNewVersion(v.node.Value); v.node.Kind != yaml.ScalarNode || err != nil {
+		if *dst = v.node.Value; !isSemantic(*dst) {
 			v.failf("%s is not a semantic version; write MAJOR.MINOR.PATCH such as 1.0.0", found(v))
 		}
 	}
+}
+
+func isSemantic(s string) bool {
+	_, err := semver.StrictNewVersion(s)
+	return err == nil
 }
 
 // baseURL reads the address that a provider's paths are appended to. It may hold credentials, so it is not echoed.

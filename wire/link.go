@@ -94,7 +94,7 @@ func define[T any](parent value, section, field string, items []T, name func(*T)
 		}
 		if first, twice := s[n]; twice {
 			line := parent.locate(section, first, field).node.Line
-			parent.locate(section, i, field).failf("%s is defined twice in %s, first on line %d", show(n), section, line)
+			parent.locate(section, i, field).failf("%s is defined twice in %s, first on line %d; each needs its own", show(n), section, line)
 			continue
 		}
 		s[n] = i
@@ -226,7 +226,7 @@ func (l *linker) experiment(i int, e *Experiment) {
 func (l *linker) armVersion(m *Model, e *Experiment, a *Arm, at value) {
 	j := slices.IndexFunc(m.Versions, func(v Version) bool { return v.Version == a.Version })
 	switch {
-	case a.Version == "":
+	case !isSemantic(a.Version): // reported where it was read
 	case j < 0:
 		at.failf("the model %s has no version %s; it has %s", show(m.Name), show(a.Version), m.versions())
 	case m.Versions[j].Status == "archived" && e.Status == "running":

@@ -57,9 +57,11 @@ func emptyFile() *Problem {
 var (
 	syntaxError   = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
+	offByOne      = regexp.MustCompile(`^did not find expected (',' or|key|'-' indicator|node content|<)`) // counts lines from 0
 )
 
-// syntaxProblem gives a parser's error its place. The parser tells at most a line.
+// syntaxProblem gives a parser's error its place. The parser tells at most a line: that of the fault or of the
+// collection that it breaks.
 func syntaxProblem(data []byte, err error) *Problem {
 	parts := syntaxError.FindStringSubmatch(err.Error())
 	if parts == nil {
@@ -72,28 +74,34 @@ func syntaxProblem(data []byte, err error) *Problem {
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	line, _ := strconv.Atoi(parts[1])
+	if line > 0 && offByOne.MatchString(parts[2]) {
+		line++
+	}
 	line = min(max(line, 1), len(lines))
 	text := lines[line-1]
 	indent := len(text) - len(bytes.TrimLeft(text, " "))
 	return problemAt(line, 1+min(indent, len(bytes.TrimRight(text, "\r\n"))), "cannot read the catalog as YAML: %s", parts[2])
 }
 
-var surrogates = regexp.MustCompile(`\\+u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
+// jsonEscape matches the escapes of a JSON string one after the other; the groups are a surrogate pair.
+var jsonEscape = regexp.MustCompile(`\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)`)
 
-// yamlEscapes writes the surrogate pairs of a JSON catalog as YAML escapes: they are the one spelling of JSON
-// strings that YAML does not know.
+// yamlEscapes rewrites the escapes that JSON has and the YAML parser does not know: surrogate pairs and \/.
+// What follows one on its line moves to the left by one or two columns.
 func yamlEscapes(data []byte) []byte {
-	if !surrogates.Match(data) || !json.Valid(data) {
+	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) || !json.Valid(data) {
 		return data
 	}
-	return surrogates.ReplaceAllFunc(data, func(pair []byte) []byte {
-		slashes := bytes.IndexByte(pair, 'u')
-		if slashes%2 == 0 {
-			return pair // escaped backslashes before plain text
+	return jsonEscape.ReplaceAllFunc(data, func(escape []byte) []byte {
+		if escape[1] == '/' {
+			return escape[1:]
 		}
-		high, _ := strconv.ParseUint(string(pair[slashes+1:slashes+5]), 16, 16)
-		low, _ := strconv.ParseUint(string(pair[slashes+7:]), 16, 16)
-		return fmt.Appendf(nil, `%s\U%08X`, pair[:slashes-1], utf16.DecodeRune(rune(high), rune(low)))
+		if pair := jsonEscape.FindSubmatch(escape); pair[1] != nil {
+			high, _ := strconv.ParseUint(string(pair[1]), 16, 16)
+			low, _ := strconv.ParseUint(string(pair[2]), 16, 16)
+			return fmt.Appendf(nil, `\U%08X`, utf16.DecodeRune(rune(high), rune(low)))
+		}
+		return escape
 	})
 }
 
