@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wedge-proxy/wedge/proxy/budget"
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/catalog"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/downstream"
+	"github.com/wedge-proxy/wedge/proxy/request"
+	"github.com/wedge-proxy/wedge/proxy/stream"
+)
+
+// cacheStatus is an answer's x-wedge-cache.
+type cacheStatus uint8
+
+const (
+	cacheNone cacheStatus = iota // the request did not get as far as the cache
+	cacheBypass
+	cacheMiss
+	cacheHitMemory
+	cacheHitDisk
+	cacheStale
+	cacheCoalesced
+	cacheStatuses
+)
+
+func (c cacheStatus) String() string {
+	return [cacheStatuses]string{"", "bypass", "miss", "hit-memory", "hit-disk", "stale", "coalesced"}[c]
+}
+
+// hit says that the answer came from a tier.
+func (c cacheStatus) hit() bool { return c == cacheHitMemory || c == cacheHitDisk || c == cacheStale }
+
+// exchange is one request and its answer. It is owned by the connection's goroutine from acquire to release;
+// request bytes that it points to are valid until the response is written.
+type exchange struct {
+	state
+
+	// What a pooled exchange keeps: buffers, and parts that reset themselves.
+	view   request.View
+	own    stream.Flight // when the flight is not shared
+	ownUp  upcall
+	watch  downstream.Watch
+	keyBuf []byte
+	body   []byte // what goes upstream
+	lines  []byte // its header lines
+	out    []byte // a whole answer, or the last part of a stream
+}
+
+// state is what release makes zero.
+type state struct {
+	s     *Server
+	snap  *Snapshot
+	ctx   *fasthttp.RequestCtx
+	conn  *downstream.Conn // nil outside a Listener
+	start time.Time
+	id    requestID
+
+	// What the request is.
+	op        dialect.Op
+	who       *principal
+	ref       []byte // the model reference
+	form      form   // where a form names it
+	units     catalog.Units
+	model     *catalog.Model // nil for a direct reference
+	version   *version
+	why       string // how the version was chosen
+	exp       *catalog.Experiment
+	arm       int
+	streaming bool   // the client asked for a stream
+	forced    []byte // x-wedge-provider
+	timeout   time.Time
+
+	// What the cache said.
+	rules  cacheRules
+	cache  cacheStatus
+	reason string // why the cache was not asked
+	key    cache.Key
+	entry  *cache.Entry
+
+	// How the answer was got.
+	flight   *stream.Flight
+	leads    bool // of a shared flight that has not ended yet
+	reader   stream.Reader
+	up       *upcall
+	watched  bool
+	alarm    *alarm
+	plan     plan
+	tries    [maxTries]try
+	upstream time.Duration // spent waiting for providers
+
+	// What was answered.
+	failure    *dialect.Error
+	retryAfter time.Duration
+	answered   *target
+	usage      dialect.Usage
+	cost       int64
+	status     int
+	sent       int64
+	overhead   time.Duration // the node's own share until the first byte
+	firstToken time.Duration
+	streamed   bool // the exchange is the response's body, and Close finishes it
+	gone       bool // the client left
+}
+
+// keptMost bounds each buffer that a pooled exchange keeps, in bytes.
+const keptMost = 64 << 10
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.s, x.ctx, x.snap = s, ctx, s.snap.Load()
+	x.conn = downstream.From(ctx.Conn())
+	x.start = time.Now()
+	x.id = s.ids.next()
+	x.cost = budget.Unknown
+	x.status = fasthttp.StatusOK
+	return x
+}
+
+// release gives the exchange back, zero but for bounded buffers.
+func (x *exchange) release() {
+	x.view.Reset()
+	x.ownUp.reset()
+	for _, b := range [...]*[]byte{&x.keyBuf, &x.body, &x.lines, &x.out} {
+		if *b = (*b)[:0]; cap(*b) > keptMost {
+			*b = nil
+		}
+	}
+	x.state = state{}
+	exchanges.Put(x)
+}
+
+// Gone is called when the client's connection was found closed, from another goroutine.
+func (x *exchange) Gone() { x.flight.Gone(&x.reader) }
+
+// watchClient makes the watcher call Gone when the client leaves.
+func (x *exchange) watchClient() {
+	if x.conn != nil {
+		x.s.watcher.Add(&x.watch, x.conn, x)
+		x.watched = true
+	}
+}
+
+func (x *exchange) unwatchClient() {
+	if x.watched {
+		x.s.watcher.Remove(&x.watch)
+		x.watched = false
+	}
+}

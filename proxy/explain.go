@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"encoding/hex"
+	"sync"
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/budget"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// record is what is remembered of a finished request: every decision with its reason, no text.
+type record struct {
+	id                                      [28]byte
+	seq                                     uint64
+	start                                   time.Time
+	took, overhead, upstream, firstToken    time.Duration
+	op                                      dialect.Op
+	stream, scored                          bool
+	key, tenant, model, label, version, why string
+	experiment, arm, unit                   string
+	cache, reason, provider, target, digest string
+	cacheKey                                [32]byte
+	usage                                   dialect.Usage
+	cost, bytes                             int64
+	status, attempts                        int
+	code, message                           string
+	tries                                   [maxTries]triedRecord
+}
+
+type triedRecord struct {
+	version, target, provider, result string
+	status                            int
+	took                              time.Duration
+}
+
+// explainSize is how many finished requests are remembered.
+const explainSize = 4096
+
+// explainRing remembers the last requests by their sequence number.
+type explainRing struct {
+	slots []explainSlot
+}
+
+type explainSlot struct {
+	mu sync.Mutex
+	r  *record
+}
+
+func newExplainRing() *explainRing { return &explainRing{slots: make([]explainSlot, explainSize)} }
+
+func (e *explainRing) put(r *record) {
+	s := &e.slots[r.seq%explainSize]
+	s.mu.Lock()
+	if s.r == nil {
+		s.r = new(record) // on first use: an idle node has none
+	}
+	*s.r = *r
+	s.mu.Unlock()
+}
+
+// get copies the record of a request, if it is still there.
+func (e *explainRing) get(seq uint64, id []byte) (r record, ok bool) {
+	s := &e.slots[seq%explainSize]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.r == nil || string(s.r.id[:]) != string(id) {
+		return r, false
+	}
+	return *s.r, true
+}
+
+// score marks a request of a tenant as scored. first is false if it was before.
+func (e *explainRing) score(seq uint64, id []byte, tenant string) (r record, found, first bool) {
+	s := &e.slots[seq%explainSize]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.r == nil || string(s.r.id[:]) != string(id) || s.r.tenant != tenant || tenant == "" {
+		return r, false, false
+	}
+	first, s.r.scored = !s.r.scored, true
+	return *s.r, true, first
+}
+
+// explanation is a record as GET /explain/{request-id} shows it.
+type explanation struct {
+	RequestID  string            `json:"request_id"`
+	Time       time.Time         `json:"time"`
+	Operation  string            `json:"operation"`
+	Stream     bool              `json:"stream"`
+	Status     int               `json:"status"`
+	Error      string            `json:"error,omitempty"`
+	Message    string            `json:"message,omitempty"`
+	Key        string            `json:"key,omitempty"`
+	Tenant     string            `json:"tenant,omitempty"`
+	Bundle     string            `json:"bundle"`
+	Model      string            `json:"model,omitempty"`
+	Version    *explainedVersion `json:"version,omitempty"`
+	Experiment *explainedArm     `json:"experiment,omitempty"`
+	Cache      *explainedCache   `json:"cache,omitempty"`
+	Provider   string            `json:"provider,omitempty"`
+	Target     string            `json:"target,omitempty"`
+	Attempts   []explainedTry    `json:"attempts"`
+	Usage      *explainedUsage   `json:"usage,omitempty"`
+	CostUSD    *float64          `json:"cost_usd,omitempty"`
+	Timing     explainedTiming   `json:"timing_ms"`
+	Bytes      int64             `json:"bytes"`
+}
+
+type explainedVersion struct {
+	Version string `json:"version"`
+	Reason  string `json:"reason"`
+}
+
+type explainedArm struct {
+	Name string `json:"name"`
+	Arm  string `json:"arm"`
+	Unit string `json:"unit"`
+}
+
+type explainedCache struct {
+	Result string `json:"result"`
+	Reason string `json:"reason,omitempty"`
+	Key    string `json:"key,omitempty"`
+}
+
+type explainedTry struct {
+	Version  string  `json:"version"`
+	Target   string  `json:"target"`
+	Provider string  `json:"provider"`
+	Result   string  `json:"result"`
+	Status   int     `json:"status,omitempty"`
+	TookMS   float64 `json:"took_ms"`
+}
+
+type explainedUsage struct {
+	Input     int64 `json:"input_tokens"`
+	Cached    int64 `json:"cached_tokens"`
+	Output    int64 `json:"output_tokens"`
+	Reasoning int64 `json:"reasoning_tokens"`
+}
+
+type explainedTiming struct {
+	Total      float64 `json:"total"`
+	Overhead   float64 `json:"overhead"`
+	Upstream   float64 `json:"upstream"`
+	FirstToken float64 `json:"first_token,omitempty"`
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (r *record) explain() *explanation {
+	e := &explanation{
+		RequestID: string(r.id[:]), Time: r.start.UTC(), Operation: r.op.String(), Stream: r.stream, Status: r.status,
+		Error: r.code, Message: r.message, Key: r.key, Tenant: r.tenant, Bundle: r.digest, Model: r.model,
+		Provider: r.provider, Target: r.target, Attempts: []explainedTry{}, Bytes: r.bytes,
+		Timing: explainedTiming{millis(r.took), millis(r.overhead), millis(r.upstream), millis(r.firstToken)},
+	}
+	if r.version != "" {
+		e.Version = &explainedVersion{r.version, r.why}
+	}
+	if r.experiment != "" {
+		e.Experiment = &explainedArm{r.experiment, r.arm, r.unit}
+	}
+	if r.cache != "" {
+		e.Cache = &explainedCache{Result: r.cache, Reason: r.reason}
+		if r.cacheKey != [32]byte{} {
+			e.Cache.Key = hex.EncodeToString(r.cacheKey[:8])
+		}
+	}
+	for _, t := range r.tries[:min(r.attempts, maxTries)] {
+		e.Attempts = append(e.Attempts, explainedTry{t.version, t.target, t.provider, t.result, t.status, millis(t.took)})
+	}
+	if r.usage.Known {
+		e.Usage = &explainedUsage{r.usage.Input, r.usage.Cached, r.usage.Output, r.usage.Reasoning}
+	}
+	if r.cost != budget.Unknown {
+		usd := float64(r.cost) / 1e9
+		e.CostUSD = &usd
+	}
+	return e
+}

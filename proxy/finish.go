@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/wedge-proxy/wedge/internal/bytesx"
+	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy/budget"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// statusGone is what metrics and logs call a request whose client left before its answer's end.
+const statusGone = 499
+
+// finish gives everything that the exchange learnt back to the world: metrics, the access log, explain. Only then
+// is the exchange over. What the provider's call learnt goes back in upcall.leave and upcall.finish.
+func (x *exchange) finish() {
+	x.leaveFlight()
+	if x.gone {
+		x.status = statusGone
+	}
+	var r record
+	x.describe(&r)
+	x.s.metrics.observe(x, &r)
+	if x.s.o.AccessLog != nil {
+		x.s.o.AccessLog.Write(&obs.AccessRecord{
+			Time: r.start.UnixNano(), RequestID: bytesx.String(x.id.bytes()), Method: bytesx.String(x.ctx.Method()),
+			Path: bytesx.String(x.ctx.Path()), Model: r.model, Version: r.version, Provider: r.provider, Target: r.target,
+			Cache: r.cache, Code: r.code, Key: r.key, Experiment: r.experiment, ClientIP: x.clientIP(),
+			Status: r.status, Attempts: r.attempts, InputTokens: r.usage.Input, OutputTokens: r.usage.Output, Bytes: r.bytes,
+			DurationUS: r.took.Microseconds(), OverheadUS: r.overhead.Microseconds(), TTFTUS: r.firstToken.Microseconds(),
+			CostNano: max(0, r.cost), Stream: r.stream,
+		})
+	}
+	x.s.explain.put(&r)
+	x.s.inFlight.Add(-1)
+	x.release()
+}
+
+func (x *exchange) clientIP() string {
+	if x.conn == nil {
+		return ""
+	}
+	return x.conn.PeerIP()
+}
+
+// describe writes down what became of the request, without a word of its prompt or its answer.
+func (x *exchange) describe(r *record) {
+	r.id, r.seq, r.start, r.took = x.id.text, x.id.seq, x.start, time.Since(x.start)
+	r.op, r.stream, r.status, r.bytes = x.op, x.streaming, x.status, x.sent
+	r.why, r.cache, r.reason = x.why, x.cache.String(), x.reason
+	r.usage, r.cost, r.overhead, r.upstream, r.firstToken = x.usage, x.cost, x.overhead, x.upstream, x.firstToken
+	r.attempts, r.digest = x.plan.attempts, x.snap.Digest
+	if x.who != nil {
+		r.key, r.tenant = x.who.Name, x.who.Tenant
+	}
+	if x.model != nil {
+		r.model = x.model.Name
+	}
+	if x.version != nil {
+		r.version, r.label = x.version.Version.Version.Version, x.version.label
+	}
+	if x.exp != nil {
+		r.experiment, r.arm, r.unit = x.exp.Name, x.exp.Experiment.Arms[x.arm].Name, x.model.Unit
+	}
+	if x.failure != nil {
+		r.code, r.message = x.failure.Code, x.failure.Message
+	}
+	if x.cache > cacheBypass {
+		r.cacheKey = x.key
+	}
+	switch {
+	case x.entry != nil && x.entry.Provider != "":
+		r.provider, r.target = x.entry.Provider, x.entry.Target
+	case x.answered != nil:
+		r.provider, r.target = x.answered.provider.Name, x.answered.Name
+	}
+	for i := range min(x.plan.attempts, maxTries) {
+		t := &x.tries[i]
+		r.tries[i] = triedRecord{t.version.Version.Version.Version, t.target.Name, t.target.provider.Name, t.result, t.status, t.took}
+	}
+	if x.op == dialect.OpOther && x.cost == 0 {
+		r.cost = budget.Unknown
+	}
+}

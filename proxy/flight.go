@@ -1,0 +1,218 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/stream"
+)
+
+// shared is a flight that several exchanges may read, or whose answer is kept. It lives as long as the last of them.
+type shared struct {
+	flight stream.Flight
+	up     upcall
+	keeper keeper
+}
+
+// join gives the exchange a flight to read its answer from: one of its own, a shared one that it leads, or one that
+// an equal request leads. done tells that the answer came from the leader, or from the cache after all.
+func (x *exchange) join() (done bool, e *dialect.Error) {
+	if x.rules.onlyIfCached {
+		return true, fail(codeNotCached, "", "no answer is cached, and only-if-cached was asked for")
+	}
+	x.reader.Tail = x.view.IncludeUsage() || x.op == dialect.OpResponses
+	for {
+		x.takeFlight()
+		x.watchClient()
+		x.setAlarm()
+		if x.leads && !x.rules.noCache {
+			// Whoever led before may have filled the cache since the look-up.
+			if e, stale := x.s.o.Cache.LookupMemory(&x.key, x.rules.want, x.start); e != nil {
+				x.hit(e, cache.Memory, stale)
+				x.endFlight(e, nil)
+				return true, x.replay()
+			}
+		}
+		if x.up != nil {
+			return false, nil
+		}
+		if done, e := x.follow(); done {
+			return true, e
+		}
+		x.leaveFlight() // the leader gave up for a reason of its own: ask again, somebody takes over
+		x.reader = stream.Reader{Tail: x.reader.Tail}
+	}
+}
+
+func (x *exchange) takeFlight() {
+	switch {
+	case x.cache != cacheMiss:
+		x.up, x.flight = &x.ownUp, &x.own
+		x.up.answers, x.up.op = x.s.o.Answers, x.op
+		x.own.Reset(x.up, &x.reader, false)
+	case x.rules.noCache:
+		x.flight, x.leads = x.newFlight(), true
+	default:
+		x.flight, x.leads = x.s.o.Cache.Flights.Join(&x.key, &x.reader, x.newFlight)
+	}
+}
+
+func (x *exchange) newFlight() *stream.Flight {
+	s := &shared{}
+	s.up.reset()
+	s.up.answers, s.up.op = x.s.o.Answers, x.op
+	s.up.flights, s.up.key, s.up.flight = &x.s.o.Cache.Flights, x.key, &s.flight
+	s.keeper.cache, s.keeper.key = x.s.o.Cache, x.key
+	s.up.kept = &s.keeper
+	s.flight.Reset(&s.up, &x.reader, true)
+	x.up = &s.up
+	return &s.flight
+}
+
+// follow waits for what the leader's call brings, and answers with it. It returns false when the leader gave up.
+func (x *exchange) follow() (done bool, e *dialect.Error) {
+	began := time.Now()
+	result, err := x.flight.Await(&x.reader)
+	x.upstream += time.Since(began)
+	var failure *dialect.Error
+	switch {
+	case errors.Is(err, stream.ErrHandover):
+		return false, nil
+	case errors.Is(err, stream.ErrGone):
+		return true, x.leftEarly()
+	}
+	x.cache = cacheCoalesced
+	up := x.flight.Source().(*upcall)
+	x.answered = up.target
+	if errors.As(err, &failure) {
+		return true, failure
+	}
+	if err != nil {
+		return true, x.explainFailure(err)
+	}
+	if entry, ok := result.(*cache.Entry); ok {
+		x.entry, x.usage = entry, entry.Usage
+		return true, x.replay()
+	}
+	x.up = up
+	return true, x.reply()
+}
+
+// openFlight lets the answer flow to everyone.
+func (x *exchange) openFlight(first []byte, err error) {
+	x.leads = false
+	x.flight.Open(first, err)
+}
+
+// endFlight ends a shared flight that the exchange leads and that does not flow: with an entry, or with a failure,
+// which followers share unless it is the leader's own.
+func (x *exchange) endFlight(entry *cache.Entry, failure *dialect.Error) {
+	if !x.leads {
+		return
+	}
+	x.leads = false
+	switch {
+	case entry != nil:
+		x.flight.Finish(entry, nil)
+	case failure == nil || x.up.call.Aborted() || x.late():
+		x.flight.Finish(nil, stream.ErrHandover)
+	default:
+		x.flight.Finish(nil, failure)
+	}
+	x.s.o.Cache.Flights.Remove(&x.key, x.flight)
+}
+
+// leaveFlight ends the exchange's part in its flight. After it nobody calls the exchange any more.
+func (x *exchange) leaveFlight() {
+	x.endFlight(nil, nil)
+	x.unwatchClient()
+	x.cancelAlarm()
+	if x.flight != nil {
+		x.flight.Leave(&x.reader)
+		x.flight, x.up = nil, nil
+	}
+}
+
+// describeEntry writes down what the cache is to know of the answer besides its bytes.
+func (x *exchange) describeEntry(t *target) {
+	k := x.up.kept
+	if k == nil {
+		return
+	}
+	now := time.Now()
+	k.entry.Op, k.entry.Model, k.entry.Provider, k.entry.Target = x.op, x.model.Name, t.provider.Name, t.Name
+	k.entry.Created, k.entry.Expires = now, now.Add(x.model.Cache.TTL)
+	k.discard = x.plan.version != x.version // a fallback's answer is not the version's own
+}
+
+// keepWhole makes an entry of a whole answer; nil where the answer is for this exchange alone.
+func (x *exchange) keepWhole() *cache.Entry {
+	k := x.up.kept
+	if k == nil {
+		return nil
+	}
+	k.entry.Body, k.entry.Usage = append([]byte(nil), x.out...), x.usage
+	return k.fill()
+}
+
+// gather reads a stream to its end for a client that wants the answer whole.
+func (x *exchange) gather() (*cache.Form, *dialect.Error) {
+	for {
+		_, _, err := x.flight.Next(&x.reader)
+		switch {
+		case err == nil:
+			continue
+		case err == io.EOF:
+		case errors.Is(err, stream.ErrGone):
+			return nil, x.leftEarly()
+		default:
+			return nil, x.explainFailure(err)
+		}
+		break
+	}
+	x.usage = x.up.events.Usage
+	body, err := x.s.o.Answers.AppendWhole(nil, x.op, x.flight.Bytes())
+	if err != nil {
+		return nil, x.explainFailure(err)
+	}
+	return &cache.Form{Body: body}, nil
+}
+
+// alarm ends an exchange's wait when its x-wedge-timeout is over.
+type alarm struct {
+	mu    sync.Mutex
+	x     *exchange // nil once cancelled
+	timer *time.Timer
+}
+
+func (a *alarm) ring() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.x != nil {
+		a.x.flight.Expire(&a.x.reader)
+	}
+}
+
+func (x *exchange) setAlarm() {
+	if !x.timeout.IsZero() {
+		x.alarm = &alarm{x: x}
+		x.alarm.timer = time.AfterFunc(x.remaining(time.Hour), x.alarm.ring)
+	}
+}
+
+func (x *exchange) cancelAlarm() {
+	if a := x.alarm; a != nil {
+		a.mu.Lock()
+		a.x = nil
+		a.mu.Unlock()
+		a.timer.Stop()
+		x.alarm = nil
+	}
+}
+
+// late says that the request's own time is up.
+func (x *exchange) late() bool { return !x.timeout.IsZero() && x.remaining(time.Hour) <= 0 }

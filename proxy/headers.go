@@ -1,0 +1,309 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wedge-proxy/wedge/internal/bytesx"
+	"github.com/wedge-proxy/wedge/proxy/budget"
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// Header names in the form in which fasthttp keeps them.
+var (
+	headerArm           = []byte("X-Wedge-Arm")
+	headerUser          = []byte("X-Wedge-User")
+	headerSession       = []byte("X-Wedge-Session")
+	headerCache         = []byte("X-Wedge-Cache")
+	headerTimeout       = []byte("X-Wedge-Timeout")
+	headerProvider      = []byte("X-Wedge-Provider")
+	headerRequestID     = []byte("X-Request-Id")
+	headerWedgeID       = []byte("X-Wedge-Request-Id")
+	headerModel         = []byte("X-Wedge-Model")
+	headerVersion       = []byte("X-Wedge-Version")
+	headerTarget        = []byte("X-Wedge-Target")
+	headerExperiment    = []byte("X-Wedge-Experiment")
+	headerAttempts      = []byte("X-Wedge-Attempts")
+	headerCost          = []byte("X-Wedge-Cost-Usd")
+	headerOverhead      = []byte("X-Wedge-Overhead-Us")
+	headerBundle        = []byte("X-Wedge-Bundle")
+	headerNode          = []byte("X-Wedge-Node")
+	headerError         = []byte("X-Wedge-Error")
+	headerAge           = []byte("Age")
+	headerCacheStatus   = []byte("Cache-Status")
+	headerServerTiming  = []byte("Server-Timing")
+	headerRetryAfter    = []byte("Retry-After")
+	headerRetryAfterMS  = []byte("Retry-After-Ms")
+	headerAllow         = []byte("Allow")
+	headerCacheControl  = []byte("Cache-Control")
+	headerBuffering     = []byte("X-Accel-Buffering")
+	headerAuthorization = []byte("Authorization")
+
+	valueJSON        = []byte("application/json")
+	valueEventStream = []byte("text/event-stream; charset=utf-8")
+	valueNoCache     = []byte("no-cache")
+	valueNo          = []byte("no")
+)
+
+func bytesOf(s string) []byte { return bytesx.Bytes(s) }
+
+// clientKey is the virtual key that the request carries, wherever the neighbouring SDKs put theirs; borrowed.
+func clientKey(ctx *fasthttp.RequestCtx) []byte {
+	h := &ctx.Request.Header
+	if auth := h.PeekBytes(headerAuthorization); len(auth) > 7 && bytes.EqualFold(auth[:7], []byte("bearer ")) {
+		return bytes.TrimSpace(auth[7:])
+	}
+	for _, name := range [...]string{"X-Api-Key", "X-Goog-Api-Key", "Api-Key"} {
+		if key := h.Peek(name); len(key) > 0 {
+			return key
+		}
+	}
+	return ctx.QueryArgs().Peek("key")
+}
+
+// cacheRules are what x-wedge-cache asks for.
+type cacheRules struct {
+	noCache, noStore, onlyIfCached bool
+	want                           cache.Want
+}
+
+// readControls reads the request's own x-wedge-* headers.
+func (x *exchange) readControls() *dialect.Error {
+	h := &x.ctx.Request.Header
+	x.units.User = h.PeekBytes(headerUser)
+	x.units.Session = h.PeekBytes(headerSession)
+	x.units.Request = x.id.bytes()
+	x.forced = h.PeekBytes(headerProvider)
+	if v := h.PeekBytes(headerTimeout); len(v) > 0 {
+		d, err := time.ParseDuration(string(v))
+		if err != nil || d <= 0 {
+			return fail(codeInvalidRequest, "", "x-wedge-timeout is not a duration such as 30s")
+		}
+		x.timeout = x.start.Add(d)
+	}
+	if enc := h.ContentEncoding(); len(enc) > 0 && !bytes.EqualFold(enc, []byte("identity")) {
+		return fail(codeInvalidRequest, "", "the request body is encoded; send it without content-encoding")
+	}
+	if v := h.PeekBytes(headerCache); len(v) > 0 {
+		return x.rules.parse(v)
+	}
+	return nil
+}
+
+func (r *cacheRules) parse(v []byte) *dialect.Error {
+	for part := range bytes.SplitSeq(v, []byte(",")) {
+		name, value, _ := bytes.Cut(bytes.TrimSpace(part), []byte("="))
+		seconds, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 32)
+		age := time.Duration(seconds) * time.Second
+		bad := false
+		switch string(bytes.ToLower(bytes.TrimSpace(name))) {
+		case "no-cache":
+			r.noCache = true
+		case "no-store":
+			r.noStore = true
+		case "only-if-cached":
+			r.onlyIfCached = true
+		case "max-age":
+			r.want.MaxAge, bad = age, err != nil || seconds < 0
+			r.noCache = r.noCache || seconds == 0
+		case "max-stale":
+			r.want.MaxStale, bad = age, err != nil || seconds < 0
+		default:
+			bad = len(name) > 0
+		}
+		if bad {
+			return fail(codeInvalidRequest, "", "x-wedge-cache takes no-cache, no-store, only-if-cached, max-age=SECONDS and max-stale=SECONDS, not "+quoteShort(part))
+		}
+	}
+	return nil
+}
+
+// fate is what becomes of a client's header on its way to a provider.
+type fate uint8
+
+const (
+	passKeyed fate = iota // goes upstream and, since it may change the answer, counts in the cache key
+	passOnly              // goes upstream, changes no answer
+	drop
+)
+
+// fates of the headers that are known; any other one is passed and counts in the key, so that what a provider makes
+// of it can cost a hit but never bring a wrong one.
+var fates = map[string]fate{
+	"Accept": passOnly, "User-Agent": passOnly, "Content-Type": passOnly, "Idempotency-Key": passOnly,
+	"Traceparent": passOnly, "Tracestate": passOnly, "Baggage": passOnly, "X-Client-Request-Id": passOnly,
+
+	"Host": drop, "Connection": drop, "Keep-Alive": drop, "Proxy-Connection": drop, "Proxy-Authorization": drop,
+	"Proxy-Authenticate": drop, "Te": drop, "Trailer": drop, "Transfer-Encoding": drop, "Upgrade": drop,
+	"Content-Length": drop, "Content-Encoding": drop, "Accept-Encoding": drop, "Expect": drop, "Cookie": drop,
+	"Authorization": drop, "X-Api-Key": drop, "X-Goog-Api-Key": drop, "Api-Key": drop, "Sec-Websocket-Protocol": drop,
+	"Forwarded": drop, "X-Real-Ip": drop, "Via": drop, "Origin": drop, "Referer": drop, "Cache-Control": drop,
+	"Pragma": drop, "X-Request-Id": drop, "Date": drop, "Priority": drop, "Last-Event-Id": drop,
+}
+
+func fateOf(name []byte) fate {
+	if f, ok := fates[string(name)]; ok {
+		return f
+	}
+	switch {
+	case bytes.HasPrefix(name, []byte("X-Wedge-")), bytes.HasPrefix(name, []byte("X-Forwarded-")),
+		bytes.HasPrefix(name, []byte("Sec-")):
+		return drop
+	case bytes.HasPrefix(name, []byte("X-Stainless-")):
+		return passOnly
+	}
+	return passKeyed
+}
+
+// appendKeyedHeaders appends the headers and the query that may change the answer, to what is digested.
+func (x *exchange) appendKeyedHeaders(dst []byte) []byte {
+	for name, value := range x.ctx.Request.Header.All() {
+		if fateOf(name) == passKeyed {
+			dst = appendPart(append(dst, 'h'), name)
+			dst = appendPart(dst, value)
+		}
+	}
+	dst = append(dst, '?')
+	return appendPart(dst, x.query())
+}
+
+// query is the request's query without the key that it may carry.
+func (x *exchange) query() []byte {
+	if !x.ctx.QueryArgs().Has("key") {
+		return x.ctx.URI().QueryString()
+	}
+	var rest fasthttp.Args
+	x.ctx.QueryArgs().CopyTo(&rest)
+	rest.Del("key")
+	return rest.QueryString()
+}
+
+// appendUpstreamHead appends the header lines of an attempt: the provider's credentials and what the client's
+// request may show to it.
+func (x *exchange) appendUpstreamHead(dst []byte, t *target) []byte {
+	dst = append(dst, t.provider.auth...)
+	typed := false
+	for name, value := range x.ctx.Request.Header.All() {
+		if fateOf(name) == drop || bytes.ContainsAny(value, "\r\n\x00") {
+			continue
+		}
+		typed = typed || string(name) == "Content-Type"
+		dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
+	}
+	if !typed && len(x.body) > 0 {
+		dst = append(dst, "Content-Type: application/json\r\n"...)
+	}
+	return dst
+}
+
+// upstreamPath is the request's path below the provider's base URL.
+func (x *exchange) upstreamPath() []byte {
+	path := bytes.TrimPrefix(x.ctx.URI().PathOriginal(), []byte("/v1"))
+	if q := x.query(); len(q) > 0 {
+		return append(append(append([]byte(nil), path...), '?'), q...)
+	}
+	return path
+}
+
+func isEventStream(contentType []byte) bool {
+	return len(contentType) >= 17 && bytes.EqualFold(contentType[:17], []byte("text/event-stream"))
+}
+
+// setHeaders sets what every answer tells about itself.
+func (x *exchange) setHeaders() {
+	x.overhead = max(0, time.Since(x.start)-x.upstream)
+	h := &x.ctx.Response.Header
+	h.SetCanonical(headerRequestID, x.id.bytes())
+	h.SetCanonical(headerWedgeID, x.id.bytes())
+	h.SetCanonical(headerNode, bytesOf(x.s.o.Node))
+	h.SetCanonical(headerBundle, bytesOf(x.snap.Digest))
+	if x.version != nil {
+		h.SetCanonical(headerModel, bytesOf(x.model.Name))
+		h.SetCanonical(headerVersion, bytesOf(x.version.Version.Version.Version))
+	}
+	if x.exp != nil {
+		var b [128]byte
+		v := append(append(append(b[:0], x.exp.Name...), '='), x.exp.Experiment.Arms[x.arm].Name...)
+		h.SetCanonical(headerExperiment, v)
+	}
+	x.setOriginHeaders(h)
+	x.setCacheHeaders(h)
+	x.setFigures(h)
+	if x.op == dialect.OpOther {
+		return
+	}
+	if x.streaming {
+		h.SetContentTypeBytes(valueEventStream)
+		h.SetCanonical(headerCacheControl, valueNoCache)
+		h.SetCanonical(headerBuffering, valueNo)
+	} else {
+		h.SetContentTypeBytes(valueJSON)
+	}
+}
+
+// setOriginHeaders says who answered.
+func (x *exchange) setOriginHeaders(h *fasthttp.ResponseHeader) {
+	switch {
+	case x.entry != nil && x.entry.Provider != "":
+		h.SetCanonical(headerProvider, bytesOf(x.entry.Provider))
+		h.SetCanonical(headerTarget, bytesOf(x.entry.Target))
+	case x.answered != nil:
+		h.SetCanonical(headerProvider, bytesOf(x.answered.provider.Name))
+		h.SetCanonical(headerTarget, bytesOf(x.answered.Name))
+	}
+	if x.version != nil {
+		var b [8]byte
+		h.SetCanonical(headerAttempts, strconv.AppendInt(b[:0], int64(x.plan.attempts), 10))
+	}
+}
+
+// setCacheHeaders says what the cache did, in our words and in those of RFC 9211.
+func (x *exchange) setCacheHeaders(h *fasthttp.ResponseHeader) {
+	if x.cache == cacheNone {
+		return
+	}
+	h.SetCanonical(headerCache, bytesOf(x.cache.String()))
+	var b [64]byte
+	v := b[:0]
+	switch {
+	case x.cache.hit():
+		h.SetCanonical(headerAge, strconv.AppendInt(v, max(0, int64(x.start.Sub(x.entry.Created)/time.Second)), 10))
+		v = append(v, "wedge; hit; ttl="...)
+		v = strconv.AppendInt(v, int64(x.entry.Expires.Sub(x.start)/time.Second), 10)
+	case x.cache == cacheCoalesced:
+		v = append(v, "wedge; fwd=miss; collapsed"...)
+	case x.cache == cacheBypass:
+		v = append(v, "wedge; fwd=bypass"...)
+	case x.rules.noCache:
+		v = append(v, "wedge; fwd=request"...)
+	default:
+		v = append(v, "wedge; fwd=miss"...)
+	}
+	h.SetCanonical(headerCacheStatus, v)
+}
+
+// setFigures says what the answer cost and how long it took so far.
+func (x *exchange) setFigures(h *fasthttp.ResponseHeader) {
+	var b [96]byte
+	if x.cost != budget.Unknown {
+		h.SetCanonical(headerCost, budget.AppendUSD(b[:0], x.cost))
+	}
+	h.SetCanonical(headerOverhead, strconv.AppendInt(b[:0], x.overhead.Microseconds(), 10))
+	v := append(b[:0], "wedge;dur="...)
+	v = appendMillis(v, x.overhead)
+	if x.upstream > 0 {
+		v = appendMillis(append(v, ", upstream;dur="...), x.upstream)
+	}
+	h.SetCanonical(headerServerTiming, v)
+}
+
+// appendMillis appends a duration in milliseconds with three decimals.
+func appendMillis(dst []byte, d time.Duration) []byte {
+	us := max(0, d.Microseconds())
+	dst = strconv.AppendInt(dst, us/1000, 10)
+	return append(dst, '.', byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
+}

@@ -1,0 +1,212 @@
+package proxy
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy/cache"
+)
+
+// metrics are what a node counts. Label values come from the catalog or from closed sets, never from a client.
+type metrics struct {
+	requests   *obs.Family[obs.Counter]
+	seconds    *obs.Family[obs.Histogram]
+	firstToken *obs.Family[obs.Histogram]
+	overhead   *obs.Histogram
+	tokens     *obs.Family[obs.Counter]
+	cost       *obs.Family[obs.Counter]
+	unpriced   *obs.Counter
+	feedback   *obs.Family[obs.Counter]
+	score      *obs.Family[obs.Counter]
+	refused    *obs.Counter
+}
+
+// handles are a model version's resolved metrics; they are resolved on first use and kept.
+type handles struct {
+	good    [cacheStatuses]atomic.Pointer[goodHandle]
+	version atomic.Pointer[versionHandles]
+}
+
+// goodHandle counts the answers with status 200 of one provider.
+type goodHandle struct {
+	provider string
+	count    *obs.Counter
+}
+
+type versionHandles struct {
+	seconds, firstToken        *obs.Histogram
+	input, output, cachedInput *obs.Counter
+}
+
+func newMetrics(r *obs.Registry) *metrics {
+	return &metrics{
+		requests: r.CounterFamily(obs.Opts{Name: "wedge_requests_total", Help: "Requests by what answered them.",
+			Labels: []string{"model", "version", "provider", "code", "cache"}, MaxChildren: 50_000}),
+		seconds: r.HistogramFamily(obs.Opts{Name: "wedge_request_seconds", Help: "From a request's first byte to its answer's last.",
+			Labels: []string{"model"}}),
+		firstToken: r.HistogramFamily(obs.Opts{Name: "wedge_time_to_first_token_seconds", Help: "Until the first token of a streamed answer.",
+			Labels: []string{"model"}}),
+		overhead: r.Histogram(obs.Opts{Name: "wedge_overhead_seconds", Help: "The node's own share of the time until an answer's first byte."}),
+		tokens: r.CounterFamily(obs.Opts{Name: "wedge_tokens_total", Help: "Tokens that providers billed.",
+			Labels: []string{"model", "direction"}}),
+		cost: r.CounterFamily(obs.Opts{Name: "wedge_cost_usd_total", Help: "What answers cost, in USD.",
+			Labels: []string{"model", "key"}, Per: obs.Nano}),
+		unpriced: r.Counter(obs.Opts{Name: "wedge_unpriced_requests_total", Help: "Answers of providers whose cost is not known."}),
+		feedback: r.CounterFamily(obs.Opts{Name: "wedge_feedback_total", Help: "Scores given to answers.",
+			Labels: []string{"model", "version", "experiment", "arm"}}),
+		score: r.CounterFamily(obs.Opts{Name: "wedge_feedback_score_total", Help: "Sum of the scores given to answers, each 0 to 1.",
+			Labels: []string{"model", "version", "experiment", "arm"}, Per: 1e6}),
+		refused: r.Counter(obs.Opts{Name: "wedge_catalog_refused_total", Help: "Catalogs that were refused; the last good one stays."}),
+	}
+}
+
+// observe counts a finished exchange.
+func (m *metrics) observe(x *exchange, r *record) {
+	m.count(x, r)
+	m.overhead.Observe(int64(r.overhead))
+	v := x.version
+	if v == nil {
+		return
+	}
+	h := v.handles.version.Load()
+	if h == nil {
+		h = &versionHandles{
+			seconds: m.seconds.With(v.label), firstToken: m.firstToken.With(v.label),
+			input: m.tokens.With(v.label, "input"), output: m.tokens.With(v.label, "output"), cachedInput: m.tokens.With(v.label, "cached_input"),
+		}
+		v.handles.version.Store(h)
+	}
+	h.seconds.Observe(int64(r.took))
+	if r.firstToken > 0 {
+		h.firstToken.Observe(int64(r.firstToken))
+	}
+	if x.cache.hit() || x.cache == cacheCoalesced || x.answered == nil {
+		return
+	}
+	if r.usage.Known {
+		h.input.Add(r.usage.Input)
+		h.output.Add(r.usage.Output)
+		h.cachedInput.Add(r.usage.Cached)
+	}
+	switch {
+	case r.cost > 0:
+		m.cost.With(v.label, r.key).Add(r.cost)
+	case r.cost < 0 && r.status == 200:
+		m.unpriced.Inc()
+	}
+}
+
+func (m *metrics) count(x *exchange, r *record) {
+	v := x.version
+	if v == nil {
+		m.requests.With("", "", "", strconv.Itoa(r.status), r.cache).Inc()
+		return
+	}
+	if r.status == 200 {
+		slot := &v.handles.good[x.cache]
+		h := slot.Load()
+		if h == nil || h.provider != r.provider {
+			h = &goodHandle{r.provider, m.requests.With(v.label, r.version, r.provider, "200", r.cache)}
+			slot.Store(h)
+		}
+		h.count.Inc()
+		return
+	}
+	m.requests.With(v.label, r.version, r.provider, strconv.Itoa(r.status), r.cache).Inc()
+}
+
+// registerState exposes what is read when somebody asks.
+func (s *Server) registerState(r *obs.Registry) {
+	r.GaugeFunc(obs.Opts{Name: "wedge_bundle_info", Help: "1 for the catalog in use.", Labels: []string{"digest"}}, func(emit obs.Emit) {
+		if snap := s.snap.Load(); snap != nil {
+			emit(1, snap.Digest)
+		}
+	})
+	r.GaugeFunc(obs.Opts{Name: "wedge_bundle_age_seconds", Help: "Age of the catalog in use."}, func(emit obs.Emit) {
+		if snap := s.snap.Load(); snap != nil {
+			emit(time.Since(snap.Loaded).Seconds())
+		}
+	})
+	r.GaugeFunc(obs.Opts{Name: "wedge_requests_in_flight", Help: "Requests under way."}, func(emit obs.Emit) {
+		emit(float64(s.inFlight.Load()))
+	})
+	r.GaugeFunc(obs.Opts{Name: "wedge_catalog_rejected", Help: "1 while the newest catalog offered is one that was refused."}, func(emit obs.Emit) {
+		if s.refusal.Load() != nil {
+			emit(1)
+		} else {
+			emit(0)
+		}
+	})
+	s.registerTargets(r)
+	s.registerCache(r)
+}
+
+func (s *Server) registerTargets(r *obs.Registry) {
+	labels := []string{"model", "version", "target", "provider"}
+	each := func(read func(t *target) float64) func(obs.Emit) {
+		return func(emit obs.Emit) {
+			snap := s.snap.Load()
+			if snap == nil {
+				return
+			}
+			for _, v := range snap.versions {
+				for i := range v.targets {
+					t := &v.targets[i]
+					emit(read(t), v.label, v.Version.Version.Version, t.Name, t.provider.Name)
+				}
+			}
+		}
+	}
+	r.GaugeFunc(obs.Opts{Name: "wedge_target_healthy", Help: "0 while a target is skipped for its failures.", Labels: labels},
+		each(func(t *target) float64 {
+			if time.Now().Before(t.live.EjectedUntil()) {
+				return 0
+			}
+			return 1
+		}))
+	r.GaugeFunc(obs.Opts{Name: "wedge_target_inflight", Help: "Attempts under way.", Labels: labels},
+		each(func(t *target) float64 { return float64(t.live.InFlight()) }))
+	r.GaugeFunc(obs.Opts{Name: "wedge_target_latency_seconds", Help: "Smoothed time until a target's first byte.", Labels: labels},
+		each(func(t *target) float64 { return t.live.FirstByte().Seconds() }))
+}
+
+func (s *Server) registerCache(r *obs.Registry) {
+	c := s.o.Cache
+	counters := func(name, help string, read func(emit obs.Emit)) {
+		r.CounterFunc(obs.Opts{Name: name, Help: help, Labels: []string{"tier"}}, read)
+	}
+	counters("wedge_cache_hits_total", "Answers found in a tier.", func(emit obs.Emit) {
+		emit(float64(c.Stats.MemoryHits.Load()), "memory")
+		emit(float64(c.Stats.DiskHits.Load()), "disk")
+	})
+	r.CounterFunc(obs.Opts{Name: "wedge_cache_misses_total", Help: "Look-ups that found nothing in any tier."}, func(emit obs.Emit) {
+		emit(float64(c.Stats.Misses.Load()))
+	})
+	counters("wedge_cache_evictions_total", "Answers forgotten for room.", func(emit obs.Emit) {
+		emit(float64(c.MemoryUsage().Evictions), "memory")
+		if u, ok := c.DiskUsage(); ok {
+			emit(float64(u.Evictions), "disk")
+		}
+	})
+	r.GaugeFunc(obs.Opts{Name: "wedge_cache_bytes", Help: "What a tier holds.", Labels: []string{"tier"}}, func(emit obs.Emit) {
+		emit(float64(c.MemoryUsage().Bytes), "memory")
+		if u, ok := c.DiskUsage(); ok {
+			emit(float64(u.Bytes), "disk")
+		}
+	})
+	for name, read := range map[string]func(*cache.Stats) *atomic.Int64{
+		"wedge_cache_fills_total":         func(s *cache.Stats) *atomic.Int64 { return &s.Fills },
+		"wedge_cache_dropped_total":       func(s *cache.Stats) *atomic.Int64 { return &s.Dropped },
+		"wedge_cache_disk_errors_total":   func(s *cache.Stats) *atomic.Int64 { return &s.DiskErrors },
+		"wedge_cache_disk_skipped_total":  func(s *cache.Stats) *atomic.Int64 { return &s.DiskSkipped },
+		"wedge_cache_disk_corrupt_total":  func(s *cache.Stats) *atomic.Int64 { return &s.Corrupt },
+		"wedge_cache_disk_written_total":  func(s *cache.Stats) *atomic.Int64 { return &s.DiskWrites },
+		"wedge_cache_queued_bytes_number": func(s *cache.Stats) *atomic.Int64 { return &s.QueuedBytes },
+	} {
+		r.CounterFunc(obs.Opts{Name: name, Help: "Of the answer cache since the start: " + name + "."}, func(emit obs.Emit) {
+			emit(float64(read(&c.Stats).Load()))
+		})
+	}
+}

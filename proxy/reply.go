@@ -1,0 +1,243 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/budget"
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/stream"
+)
+
+// replay answers with x.entry, in the form that the client asked for.
+func (x *exchange) replay() *dialect.Error {
+	x.usage = x.entry.Usage
+	form, err := x.entry.Answer(x.streaming, x.s.o.Answers)
+	if err != nil {
+		return x.explainFailure(err)
+	}
+	return x.answer(form)
+}
+
+// reply answers with what the attempt, or the leader's, brought: whole, or with the exchange as the body.
+func (x *exchange) reply() *dialect.Error {
+	if x.entry != nil {
+		return x.replay()
+	}
+	if len(x.out) > 0 && x.answeredWhole() {
+		if !x.streaming {
+			x.setHeaders()
+			x.price()
+			x.sendOut()
+			return nil
+		}
+		body, tail, terminal, err := x.s.o.Answers.AppendStream(nil, x.op, x.out)
+		if err != nil {
+			return x.explainFailure(err)
+		}
+		return x.answer(&cache.Form{Stream: true, Body: body, Tail: tail, TailEnd: terminal, Terminal: terminal})
+	}
+	if !x.streaming {
+		form, e := x.gather()
+		if e != nil {
+			return e
+		}
+		return x.answer(form)
+	}
+	x.setHeaders()
+	x.streamed = true
+	x.ctx.Response.SetBodyStream(x, -1)
+	return nil
+}
+
+// answeredWhole says that the provider's whole answer lies in x.out.
+func (x *exchange) answeredWhole() bool { return x.up != nil && x.up.n == 0 && x.up.events.Events == 0 }
+
+// sendOut hands x.out to the response without copying it.
+func (x *exchange) sendOut() {
+	x.sent = int64(len(x.out))
+	x.out = x.ctx.Response.SwapBody(x.out)
+}
+
+// answer sends an answer that is there as a whole. A stream goes out at once, with the cost before its terminal
+// event and without the tail if the client did not ask for it.
+func (x *exchange) answer(f *cache.Form) *dialect.Error {
+	x.price()
+	x.setHeaders()
+	if !f.Stream {
+		x.sent = int64(len(f.Body))
+		x.ctx.Response.SetBodyRaw(f.Body)
+		return nil
+	}
+	out := append(x.out[:0], f.Body[:f.Tail]...)
+	if x.view.IncludeUsage() || x.op == dialect.OpResponses {
+		out = append(out, f.Body[f.Tail:f.TailEnd]...)
+	}
+	out = append(out, f.Body[f.TailEnd:f.Terminal]...)
+	out = x.appendReceipt(out)
+	x.out = append(out, f.Body[f.Terminal:]...)
+	x.sendOut()
+	return nil
+}
+
+// Read is part of io.Reader; fasthttp uses WriteTo.
+func (x *exchange) Read(p []byte) (int, error) {
+	return 0, errors.New("BUG: an exchange is written with WriteTo")
+}
+
+// SupportsBodyWriteTo tells fasthttp to use WriteTo.
+func (x *exchange) SupportsBodyWriteTo() bool { return true }
+
+// WriteTo relays the stream: everything that one read of the provider brought goes out in one write.
+func (x *exchange) WriteTo(w io.Writer) (int64, error) {
+	x.cork()
+	for {
+		part, atTerminal, err := x.flight.Next(&x.reader)
+		if err == nil && x.late() {
+			err = errLate
+		}
+		if err != nil {
+			return x.sent, x.endStream(w, err)
+		}
+		if atTerminal {
+			x.settleStream()
+			part = append(x.appendReceipt(x.out[:0]), part...)
+			x.out = part[:0]
+		}
+		n, err := w.Write(part)
+		x.sent += int64(n)
+		if err != nil {
+			x.gone = true
+			return x.sent, err
+		}
+		if !atTerminal && !x.flight.Ready(&x.reader) {
+			if err := x.uncork(); err != nil {
+				x.gone = true
+				return x.sent, err
+			}
+			x.cork()
+		}
+	}
+}
+
+var errLate = errors.New("the time of x-wedge-timeout is over")
+
+// endStream ends a stream: silently after a good end, with the dialect's terminal error otherwise, never with a good
+// end that the provider did not send.
+func (x *exchange) endStream(w io.Writer, err error) error {
+	x.settleStream()
+	switch {
+	case err == io.EOF:
+		return nil
+	case x.up.raw && !errors.Is(err, stream.ErrGone):
+		return x.cutRaw(err)
+	case errors.Is(err, stream.ErrGone) && !x.flight.Late(&x.reader):
+		x.gone = true
+		return err
+	case errors.Is(err, errStreamFailed):
+		x.failure = x.explainFailure(err) // the provider's own event was passed on
+		return nil
+	case errors.Is(err, errLate) || errors.Is(err, stream.ErrGone):
+		x.failure = fail(codeUpstreamTimeout, "", "the answer did not end within x-wedge-timeout; allow more time")
+	default:
+		x.failure = x.explainFailure(err)
+	}
+	x.out = x.s.o.Errors.AppendStreamError(x.out[:0], x.op, x.failure, string(x.id.bytes()))
+	n, err := w.Write(x.out)
+	x.sent += int64(n)
+	return err
+}
+
+// settleStream takes over what the finished stream told.
+func (x *exchange) settleStream() {
+	x.usage = x.up.events.Usage
+	if first := x.up.first; !first.IsZero() {
+		x.firstToken = max(0, first.Sub(x.start))
+	}
+	x.price()
+}
+
+// Close is called by fasthttp when the stream was written, or could not be.
+func (x *exchange) Close() error {
+	x.uncorkLater()
+	x.finish()
+	return nil
+}
+
+func (x *exchange) cork() {
+	if x.conn != nil {
+		x.conn.Cork()
+	}
+}
+
+func (x *exchange) uncork() error {
+	if x.conn != nil {
+		return x.conn.Uncork()
+	}
+	return nil
+}
+
+func (x *exchange) uncorkLater() { _ = x.uncork() }
+
+// price settles what the answer cost the operator: nothing if it came from the cache or from somebody else's call.
+func (x *exchange) price() {
+	switch {
+	case x.cache.hit() || x.cache == cacheCoalesced:
+		x.cost = 0
+	case x.answered != nil:
+		x.cost = x.answered.price.Cost(x.usage)
+	default:
+		x.cost = budget.Unknown
+	}
+}
+
+// appendReceipt appends the comment that tells at a stream's end what was not known at its beginning.
+func (x *exchange) appendReceipt(dst []byte) []byte {
+	dst = append(dst, `: wedge {"cost_usd":`...)
+	if x.cost == budget.Unknown {
+		dst = append(dst, "null"...)
+	} else {
+		dst = budget.AppendUSD(dst, x.cost)
+	}
+	dst = append(dst, `,"usage":`...)
+	if !x.usage.Known {
+		dst = append(dst, "null"...)
+	} else {
+		dst = appendUsage(dst, &x.usage)
+	}
+	return append(dst, "}\n\n"...)
+}
+
+func appendUsage(dst []byte, u *dialect.Usage) []byte {
+	dst = strconv.AppendInt(append(dst, `{"input_tokens":`...), u.Input, 10)
+	dst = strconv.AppendInt(append(dst, `,"cached_tokens":`...), u.Cached, 10)
+	dst = strconv.AppendInt(append(dst, `,"output_tokens":`...), u.Output, 10)
+	dst = strconv.AppendInt(append(dst, `,"reasoning_tokens":`...), u.Reasoning, 10)
+	return append(dst, '}')
+}
+
+// refuse answers with an error in the endpoint's dialect.
+func (x *exchange) refuse(e *dialect.Error) {
+	x.failure, x.status = e, e.Status
+	if x.entry != nil { // it was found, but could not be used
+		x.cache = cacheMiss
+	}
+	x.setHeaders()
+	h := &x.ctx.Response.Header
+	h.SetContentTypeBytes(valueJSON)
+	h.SetCanonical(headerError, []byte(e.Code))
+	if x.retryAfter > 0 && e.Status == 429 {
+		h.SetCanonical(headerRetryAfter, strconv.AppendInt(nil, int64((x.retryAfter+time.Second-1)/time.Second), 10))
+		h.SetCanonical(headerRetryAfterMS, strconv.AppendInt(nil, x.retryAfter.Milliseconds(), 10))
+	}
+	x.ctx.Response.SetStatusCode(e.Status)
+	if e.Body != nil {
+		x.ctx.Response.SetBody(e.Body)
+	} else {
+		x.ctx.Response.SetBody(x.s.o.Errors.AppendError(nil, e, string(x.id.bytes())))
+	}
+	x.sent = int64(len(x.ctx.Response.Body()))
+}

@@ -1,0 +1,273 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/catalog"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/request"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// serve is the order of a request. Each stage returns; none calls another.
+func (x *exchange) serve() *dialect.Error {
+	if e := x.authenticate(); e != nil {
+		return e
+	}
+	if e := x.parse(); e != nil { // spans into the body
+		return e
+	}
+	if e := x.resolve(); e != nil { // model reference → version, arm
+		return e
+	}
+	if e := x.checkKept(); e != nil { // what a provider keeps belongs to a tenant
+		return e
+	}
+	if x.lookup() { // key → memory → disk
+		return x.replay()
+	}
+	if done, e := x.join(); done { // equal misses share one upstream call
+		return e
+	}
+	if e := x.attempt(); e != nil { // plan, edit, send
+		return e
+	}
+	return x.reply() // whole, or the exchange becomes the body
+}
+
+// authenticate finds out whose key the request carries.
+func (x *exchange) authenticate() *dialect.Error {
+	key := clientKey(x.ctx)
+	if len(key) == 0 {
+		return fail(codeUnauthenticated, "", "no API key was given; send a virtual key as Authorization: Bearer wk_…")
+	}
+	var who *principal
+	if id, ok := wire.KeyID(key); ok {
+		who = x.snap.principals[string(id)]
+	}
+	hash := sha256.Sum256(key)
+	want := hash // an unknown key costs what a known one costs
+	if who != nil {
+		want = who.Hash
+	}
+	if subtle.ConstantTimeCompare(hash[:], want[:]) != 1 || who == nil {
+		return fail(codeUnauthenticated, "", "the API key is not known to this node; check the key, or create it in the catalog")
+	}
+	x.who = who
+	x.units.Key = bytesOf(who.ID)
+	return nil
+}
+
+// parse reads the body in place, and the request's own headers.
+func (x *exchange) parse() *dialect.Error {
+	if e := x.readControls(); e != nil {
+		return e
+	}
+	if err := x.view.Parse(x.ctx.Request.Body()); err != nil {
+		return bodyError(err)
+	}
+	if !x.view.HasModel() {
+		return fail(codeInvalidRequest, "model", "the request names no model; set \"model\" to one of GET /v1/models")
+	}
+	x.ref = x.view.Model()
+	x.streaming = x.view.Stream() && x.op != dialect.OpEmbeddings
+	if len(x.units.User) == 0 {
+		if x.units.User = x.view.User(); len(x.units.User) == 0 {
+			x.units.User = x.view.MetadataUser()
+		}
+	}
+	return nil
+}
+
+func bodyError(err error) *dialect.Error {
+	var syntax *request.SyntaxError
+	if errors.As(err, &syntax) {
+		return fail(codeInvalidJSON, "", "the request body is not valid JSON: "+err.Error())
+	}
+	var field *request.FieldError
+	if errors.As(err, &field) {
+		return fail(codeInvalidRequest, field.Param, err.Error())
+	}
+	return fail(codeInvalidJSON, "", err.Error())
+}
+
+// resolve finds the version that the reference means for this caller, and the arm of an experiment.
+func (x *exchange) resolve() *dialect.Error {
+	name, ref := catalog.Split(x.ref)
+	x.model = x.snap.table.Model(name)
+	if x.model == nil {
+		return x.resolveDirect()
+	}
+	if !x.who.allows(x.model.Name) {
+		return fail(codeForbidden, "model", "the key "+x.who.Name+" may not use model "+x.model.Name+"; add the model to the key's models")
+	}
+	v, e := x.choose(ref)
+	if e != nil {
+		return e
+	}
+	x.version = x.snap.versions[v.Index]
+	return nil
+}
+
+// choose picks among the model's versions: an arm that the caller forces, what the reference names, the arm of an
+// experiment, production.
+func (x *exchange) choose(ref []byte) (*catalog.Version, *dialect.Error) {
+	if arm := x.ctx.Request.Header.PeekBytes(headerArm); len(arm) > 0 {
+		return x.forceArm(arm)
+	}
+	if ref != nil {
+		v, err := x.model.Version(ref, x.who.nonproduction)
+		x.why = "reference"
+		return v, refError(err)
+	}
+	if x.exp, x.arm = x.model.Assign(&x.units); x.exp != nil {
+		x.why = "experiment"
+		return x.exp.Arms[x.arm], nil
+	}
+	if v := x.model.Production(); v != nil {
+		x.why = "production"
+		return v, nil
+	}
+	return nil, fail(codeUnknownModel, "model", "model "+x.model.Name+" has no production version; promote one, or name a version as "+x.model.Name+"@1.0.0")
+}
+
+func (x *exchange) forceArm(arm []byte) (*catalog.Version, *dialect.Error) {
+	if !x.who.arm {
+		return nil, fail(codeForbidden, "", "the key "+x.who.Name+" may not choose an arm; it needs may: [arm]")
+	}
+	e, i, ok := x.model.Arm(arm)
+	if !ok {
+		return nil, fail(codeInvalidRequest, "", "no running experiment on model "+x.model.Name+" has the arm that x-wedge-arm names")
+	}
+	x.exp, x.arm, x.why = e, i, "forced arm"
+	return e.Arms[i], nil
+}
+
+func refError(err error) *dialect.Error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, catalog.ErrForbidden):
+		return fail(codeForbidden, "model", err.Error())
+	}
+	return fail(codeUnknownModel, "model", err.Error())
+}
+
+// resolveDirect takes a reference as provider/upstream-model.
+func (x *exchange) resolveDirect() *dialect.Error {
+	name, model, ok := bytes.Cut(x.ref, []byte("/"))
+	p := x.snap.providers[string(name)]
+	if !ok || p == nil || len(model) == 0 {
+		return fail(codeUnknownModel, "model", "model "+quoteShort(x.ref)+" is not in the catalog; GET /v1/models lists the models of this key")
+	}
+	if !x.who.direct {
+		return fail(codeForbidden, "model", "the key "+x.who.Name+" may not name a provider's own models; it needs may: [direct]")
+	}
+	x.version = x.s.directVersion(x.snap, p, string(model))
+	x.model, x.why = x.version.Version.Model, "direct"
+	return nil
+}
+
+// lookup asks the cache, if the model has one and the request does not forbid it.
+func (x *exchange) lookup() bool {
+	if x.reason = x.bypass(); x.reason != "" {
+		x.cache = cacheBypass
+		return false
+	}
+	x.cache = cacheMiss
+	x.computeKey()
+	if x.rules.noCache {
+		x.reason = "no-cache was asked for"
+		return false
+	}
+	e, tier, stale := x.s.o.Cache.Lookup(&x.key, x.model.Name, x.rules.want, x.start)
+	x.hit(e, tier, stale)
+	return e != nil
+}
+
+func (x *exchange) hit(e *cache.Entry, t cache.Tier, stale bool) {
+	if x.entry = e; e == nil {
+		return
+	}
+	switch {
+	case stale:
+		x.cache = cacheStale
+	case t == cache.Disk:
+		x.cache = cacheHitDisk
+	default:
+		x.cache = cacheHitMemory
+	}
+}
+
+// bypass says why the cache has no part in the request, or "".
+func (x *exchange) bypass() string {
+	switch {
+	case !x.version.caching:
+		return "the model has no cache"
+	case x.rules.noStore:
+		return "no-store was asked for"
+	}
+	if store, _ := x.view.Store(); store {
+		return "store: true keeps the answer at the provider"
+	}
+	if raw, ok := x.view.Field("previous_response_id"); ok && string(raw) != "null" {
+		return "previous_response_id depends on what the provider keeps"
+	}
+	return ""
+}
+
+// keyFormat changes whenever the meaning of a key does, so that old answers on disk are not found any more.
+const keyFormat = 1
+
+// computeKey digests everything that may change the answer.
+func (x *exchange) computeKey() {
+	b := append(x.keyBuf[:0], keyFormat, byte(x.op))
+	b = appendPart(b, x.who.Tenant)
+	switch x.model.Cache.Scope {
+	case "shared":
+		b = append(b, 's')
+	case "user":
+		b = append(b, 'u')
+		if len(x.units.User) == 0 {
+			b = appendPart(append(b, 'k'), x.who.ID)
+		} else {
+			b = appendPart(b, x.units.User)
+		}
+	default:
+		b = appendPart(append(b, 'k'), x.who.ID)
+	}
+	b = append(b, x.version.Hash[:]...)
+	b = appendPart(b, x.forced)
+	b = x.appendKeyedHeaders(b)
+	b = x.view.AppendCanonical(b, x.version.edits[x.op])
+	x.key = sha256.Sum256(b)
+	x.keyBuf = b
+}
+
+// appendPart appends a string so that no two lists of parts come out alike.
+func appendPart[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, byte(len(s)>>24), byte(len(s)>>16), byte(len(s)>>8), byte(len(s)))
+	return append(dst, s...)
+}
+
+// quoteShort quotes what a client sent, for an error message.
+func quoteShort(b []byte) string {
+	if len(b) > 100 {
+		return strconv.Quote(string(b[:100])) + "…"
+	}
+	return strconv.Quote(string(b))
+}
+
+// remaining is the time left for the request, at most d. It is 0 when the client's x-wedge-timeout is over.
+func (x *exchange) remaining(d time.Duration) time.Duration {
+	if x.timeout.IsZero() {
+		return d
+	}
+	return max(0, min(d, time.Until(x.timeout)))
+}

@@ -1,0 +1,293 @@
+// Package proxy is the order of a request: from a client's bytes through keys, versions, cache and targets to the
+// answer, and what is given back afterwards. It knows the mechanisms of the packages below it, and no driver.
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/downstream"
+	"github.com/wedge-proxy/wedge/proxy/route"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
+	"github.com/wedge-proxy/wedge/store"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// Durable keeps small facts on the node's disk. Get returns store.ErrNotFound for an unknown key.
+type Durable interface {
+	Get(key []byte) ([]byte, error)
+	Put(key, value []byte) error
+}
+
+// Options are what a server is made of. Zero values mean the defaults; Cache, Answers and Errors are required.
+type Options struct {
+	Node      string // the node's name, for x-wedge-node
+	Cache     *cache.Cache
+	Durable   Durable // nil: what providers keep for tenants is remembered until the process ends
+	Answers   dialect.Answers
+	Errors    dialect.Errors
+	Secret    func(ref string) (string, error)
+	Registry  *obs.Registry
+	AccessLog *obs.AccessLog
+	Log       *slog.Logger
+
+	MaxBody      int           // bytes of a request body; default 32 MiB
+	MaxHeader    int           // bytes of a request's headers; default 16 KiB
+	MaxAnswer    int           // bytes of a whole answer; default 64 MiB
+	ReadTimeout  time.Duration // for a request to arrive; default 60 s
+	WriteTimeout time.Duration // for a client to take some bytes; default 30 s
+	IdleTimeout  time.Duration // of a client's connection between requests; default 120 s
+	MaxInFlight  int           // requests under way; default 65,536
+}
+
+func (o *Options) fill() error {
+	if o.Cache == nil || o.Answers == nil || o.Errors == nil {
+		return errors.New("proxy: Options need Cache, Answers and Errors")
+	}
+	if o.Secret == nil {
+		o.Secret = func(ref string) (string, error) { return "", fmt.Errorf("no secrets can be resolved here: %s", ref) }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = obs.NewRegistry()
+	}
+	if o.Durable == nil {
+		o.Durable = &forgetful{}
+	}
+	orDefault(&o.MaxBody, 32<<20)
+	orDefault(&o.MaxHeader, 16<<10)
+	orDefault(&o.MaxAnswer, 64<<20)
+	orDefault(&o.MaxInFlight, 65_536)
+	orDefault(&o.ReadTimeout, time.Minute)
+	orDefault(&o.WriteTimeout, 30*time.Second)
+	orDefault(&o.IdleTimeout, 2*time.Minute)
+	return nil
+}
+
+func orDefault[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}
+
+// Server answers clients. It has no snapshot, and answers draining-like errors, until Publish was called.
+type Server struct {
+	o       Options
+	http    fasthttp.Server
+	watcher *downstream.Watcher
+	ids     *idSource
+	metrics *metrics
+	explain *explainRing
+
+	snap     atomic.Pointer[Snapshot]
+	refusal  atomic.Pointer[Refusal]
+	publish  sync.Mutex
+	inFlight atomic.Int64
+	draining atomic.Bool
+	serving  atomic.Bool
+
+	// Live state, by key; it outlives snapshots.
+	live        route.Pool
+	endpointsMu sync.Mutex
+	endpoints   map[string]*upstream.Endpoint
+}
+
+// Refusal is a catalog that was offered and not taken.
+type Refusal struct {
+	Time   time.Time `json:"time"`
+	Digest string    `json:"digest,omitempty"`
+	Source string    `json:"source"`
+	Reason string    `json:"reason"`
+}
+
+// New makes a server.
+func New(o Options) (*Server, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		o: o, watcher: &downstream.Watcher{}, ids: newIDSource(), metrics: newMetrics(o.Registry),
+		explain: newExplainRing(), endpoints: map[string]*upstream.Endpoint{},
+	}
+	s.http = fasthttp.Server{
+		Handler: s.handle, ErrorHandler: s.handleUnread, Name: "wedge", Logger: quietLogger{},
+		MaxRequestBodySize: o.MaxBody, ReadBufferSize: o.MaxHeader, ReadTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
+		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
+		LazyRequestTime: true,
+	}
+	s.registerState(o.Registry)
+	return s, nil
+}
+
+// quietLogger drops fasthttp's own log lines: they would repeat clients' bytes.
+type quietLogger struct{}
+
+func (quietLogger) Printf(string, ...any) {}
+
+// Publish compiles a catalog and swaps it in. A catalog that fails anywhere is refused whole and the last good one
+// stays; the refusal shows on /status and in the metrics. source says where the catalog came from.
+func (s *Server) Publish(c *wire.Catalog, source string) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	if old := s.snap.Load(); old != nil && old.Digest == c.Digest() {
+		s.refusal.Store(nil)
+		return nil
+	}
+	snap, err := s.compile(c, time.Now())
+	if err != nil {
+		s.Refuse(c.Digest(), source, err)
+		return err
+	}
+	s.snap.Store(snap)
+	s.refusal.Store(nil)
+	s.retain(snap)
+	s.o.Log.Info("catalog is in use", "source", source, "digest", snap.Digest, "models", len(snap.table.Models()))
+	return nil
+}
+
+// Refuse notes that a catalog from source was not taken.
+func (s *Server) Refuse(digest, source string, reason error) {
+	s.metrics.refused.Inc()
+	s.refusal.Store(&Refusal{Time: time.Now().UTC(), Digest: digest, Source: source, Reason: reason.Error()})
+	s.o.Log.Error("catalog refused; the last good one stays in use", "source", source, "reason", reason)
+}
+
+// Run does the server's background work until ctx ends: it notices clients that left.
+func (s *Server) Run(ctx context.Context) error { return s.watcher.Run(ctx) }
+
+// Serve answers the clients of a listener until Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	l := downstream.Listen(ln)
+	l.WriteTimeout = s.o.WriteTimeout
+	s.serving.Store(true)
+	defer s.serving.Store(false)
+	return s.http.Serve(l)
+}
+
+// Shutdown stops taking requests, waits for those under way until ctx ends, and then closes what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	err := s.http.ShutdownWithContext(ctx)
+	s.endpointsMu.Lock()
+	defer s.endpointsMu.Unlock()
+	for _, e := range s.endpoints {
+		e.Close()
+	}
+	return err
+}
+
+// Ready says why the server cannot answer, or nil.
+func (s *Server) Ready() error {
+	switch {
+	case s.draining.Load():
+		return errors.New("draining")
+	case s.snap.Load() == nil:
+		return errors.New("no catalog is in use yet")
+	case !s.serving.Load():
+		return errors.New("the listener is not open")
+	}
+	return nil
+}
+
+// handle is called by fasthttp with a whole request.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	x := s.acquire(ctx)
+	n := s.inFlight.Add(1)
+	if e := x.admissible(n); e != nil {
+		x.refuse(e)
+	} else if e := x.dispatch(); e != nil {
+		x.refuse(e)
+	}
+	if !x.streamed {
+		x.finish()
+	}
+}
+
+// admissible says why the node takes no request now, or nil.
+func (x *exchange) admissible(inFlight int64) *dialect.Error {
+	switch {
+	case x.s.draining.Load():
+		x.ctx.SetConnectionClose()
+		return fail(codeDraining, "", "this node is shutting down; ask another one")
+	case inFlight > int64(x.s.o.MaxInFlight):
+		return fail(codeOverloaded, "", "this node has as many requests under way as it takes; try again later")
+	case x.snap == nil:
+		return fail(codeDraining, "", "this node has no catalog yet; try again later")
+	}
+	return nil
+}
+
+// dispatch finds what the path asks for.
+func (x *exchange) dispatch() *dialect.Error {
+	path := x.ctx.Path()
+	rest, ok := bytes.CutPrefix(path, []byte("/v1/"))
+	if !ok {
+		return fail(codeNotFound, "", "there is nothing at this path; the API is below /v1/")
+	}
+	if op, ok := operations[string(rest)]; ok {
+		x.op = op
+		if e := x.method("POST"); e != nil {
+			return e
+		}
+		return x.serve()
+	}
+	switch {
+	case string(rest) == "models" || bytes.HasPrefix(rest, []byte("models/")):
+		return x.listModels(bytes.TrimPrefix(rest, []byte("models")))
+	case string(rest) == "feedback":
+		return x.takeFeedback()
+	}
+	return x.passThrough(rest)
+}
+
+// method refuses every method but the one that the path takes.
+func (x *exchange) method(want string) *dialect.Error {
+	if string(x.ctx.Method()) == want {
+		return nil
+	}
+	x.ctx.Response.Header.SetCanonical(headerAllow, []byte(want))
+	return fail(codeMethodNotAllowed, "", "this path takes "+want+" only")
+}
+
+// handleUnread answers bytes that did not become a request.
+func (s *Server) handleUnread(ctx *fasthttp.RequestCtx, err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return
+	}
+	x := s.acquire(ctx)
+	s.inFlight.Add(1)
+	ctx.SetConnectionClose()
+	x.refuse(readError(err))
+	x.finish()
+}
+
+// forgetful is a Durable in memory.
+type forgetful struct{ m sync.Map }
+
+func (f *forgetful) Get(key []byte) ([]byte, error) {
+	if v, ok := f.m.Load(string(key)); ok {
+		return v.([]byte), nil
+	}
+	return nil, store.ErrNotFound
+}
+
+func (f *forgetful) Put(key, value []byte) error {
+	f.m.Store(string(key), append([]byte(nil), value...))
+	return nil
+}

@@ -1,0 +1,251 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/route"
+	"github.com/wedge-proxy/wedge/proxy/stream"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
+)
+
+// maxEvent bounds one event of a stream, in bytes: pictures come as single events.
+const maxEvent = 16 << 20
+
+// What ends a stream badly, besides upstream's own errors.
+var (
+	errStreamFailed = errors.New("the provider ended the stream with an error")     // the event was passed on
+	errUnfinished   = errors.New("the provider ended the stream before its answer") // no terminal event, no finish reason
+	errEventTooLong = errors.New("the provider sent an event of more than 16 MiB")
+)
+
+// upcall is the upstream side of an exchange, or of a flight that several exchanges share: the call, and what its
+// stream has told. It is the flight's source.
+type upcall struct {
+	call    upstream.Call
+	answers dialect.Answers
+	op      dialect.Op
+	raw     bool // bytes of an operation that the node does not read
+
+	target  *target // of the attempt under way, or of the answer
+	outcome route.Outcome
+	active  bool // counted in at target and its provider
+
+	events                  dialect.Stream
+	rest                    []byte // the beginning of an event
+	scanner                 stream.Scanner
+	scratch                 []byte
+	n                       int // bytes handed out
+	tail, tailEnd, terminal int
+	first                   time.Time // when the first token came
+
+	kept    *keeper // nil: the answer is not kept
+	flights *cache.Flights
+	key     cache.Key
+	flight  *stream.Flight // registered in flights under key
+}
+
+// keeper puts a finished stream into the cache.
+type keeper struct {
+	cache *cache.Cache
+	key   cache.Key
+	entry cache.Entry // all but the body
+
+	discard bool // the answer is for those who read it now
+}
+
+// fill keeps the finished entry.
+func (k *keeper) fill() *cache.Entry {
+	if !k.discard {
+		k.cache.Fill(&k.key, &k.entry)
+	}
+	return &k.entry
+}
+
+func (u *upcall) reset() {
+	u.call.Reset()
+	u.answers, u.op, u.raw = nil, 0, false
+	u.target, u.outcome, u.active = nil, route.Neutral, false
+	u.kept, u.flights, u.flight = nil, nil, nil
+	u.begin()
+	if cap(u.scratch) > keptMost {
+		u.scratch = nil
+	}
+	if cap(u.rest) > keptMost {
+		u.rest = nil
+	}
+}
+
+// begin forgets the previous attempt's stream.
+func (u *upcall) begin() {
+	u.events = dialect.Stream{}
+	u.rest, u.scanner, u.n = u.rest[:0], stream.Scanner{}, 0
+	u.tail, u.tailEnd, u.terminal = -1, -1, -1
+	u.first = time.Time{}
+}
+
+// enter counts an attempt at t in; false says that its provider is at its limit.
+func (u *upcall) enter(t *target) bool {
+	if !t.provider.gate.Enter(t.provider.Limits.InFlight) {
+		return false
+	}
+	t.live.Acquire()
+	u.target, u.outcome, u.active = t, route.Neutral, true
+	return true
+}
+
+// leave ends the attempt: it gives the connection back and tells the target what was learnt.
+func (u *upcall) leave(o route.Outcome, retryAfter time.Duration) {
+	u.call.Close()
+	if u.active {
+		u.active = false
+		u.target.provider.gate.Leave()
+		u.target.live.Release(o, time.Now(), retryAfter)
+	}
+}
+
+// Abort is part of stream.Source.
+func (u *upcall) Abort() { u.call.Abort() }
+
+// Close is part of stream.Source.
+func (u *upcall) Close() {
+	u.leave(u.outcome, 0)
+	if u.flights != nil {
+		u.flights.Remove(&u.key, u.flight)
+	}
+}
+
+// Marks is part of stream.Source.
+func (u *upcall) Marks() (tail, tailEnd, terminal int) { return u.tail, u.tailEnd, u.terminal }
+
+// Pull is part of stream.Source: it appends whole events, at least one unless there is an error.
+func (u *upcall) Pull(dst []byte) ([]byte, error) {
+	for {
+		if err := u.call.Wait(); err != nil {
+			return u.atEnd(dst, err)
+		}
+		if dst == nil {
+			dst = stream.GetBuffer()
+		}
+		from := len(dst)
+		dst, err := u.take(dst)
+		u.n += len(dst) - from
+		if err != nil || len(dst) > from {
+			return u.finish(dst, err)
+		}
+	}
+}
+
+// take appends the whole events among what can be had now. The beginning of a further one waits in rest.
+func (u *upcall) take(dst []byte) ([]byte, error) {
+	if u.raw {
+		out, err := u.call.AppendAvailable(dst)
+		if err == io.EOF {
+			err = nil // Wait will say it again, when there is nothing left to say
+		}
+		return out, err
+	}
+	var n int
+	var err, readErr error
+	if len(u.rest) > 0 {
+		u.rest, readErr = u.call.AppendAvailable(u.rest)
+		n, err = u.scan(u.rest)
+		dst = append(dst, u.rest[:n]...)
+		u.rest = u.rest[:copy(u.rest, u.rest[n:])]
+	} else {
+		from := len(dst)
+		dst, readErr = u.call.AppendAvailable(dst)
+		n, err = u.scan(dst[from:])
+		u.rest = append(u.rest, dst[from+n:]...)
+		dst = dst[:from+n]
+	}
+	if err == nil && len(u.rest) > maxEvent {
+		err = errEventTooLong
+	}
+	if err == nil && readErr != io.EOF { // Wait says the end again
+		err = readErr
+	}
+	return dst, err
+}
+
+// scan reads the whole events at the beginning of b and returns their length. io.EOF tells that the terminal event
+// is among them, and is the last.
+func (u *upcall) scan(b []byte) (n int, err error) {
+	for {
+		size, err := u.scanner.Next(b[n:])
+		if err != nil || size == 0 {
+			return n, err
+		}
+		name, data, scratch := stream.Fields(b[n:n+size], u.scratch[:0])
+		u.scratch = scratch
+		kind, err := u.answers.Event(u.op, &u.events, name, data)
+		if err != nil {
+			return n, err
+		}
+		at := u.n + n
+		n += size
+		switch kind {
+		case dialect.First:
+			if u.first.IsZero() {
+				u.first = time.Now()
+			}
+		case dialect.Tail:
+			if u.tail < 0 {
+				u.tail = at
+			}
+			u.tailEnd = at + size
+		case dialect.Terminal:
+			u.terminal = at
+			return n, io.EOF
+		case dialect.Failed:
+			return n, errStreamFailed
+		case dialect.Delta, dialect.Ignored:
+		}
+	}
+}
+
+// atEnd says what the end of the body means.
+func (u *upcall) atEnd(dst []byte, err error) ([]byte, error) {
+	switch {
+	case err != io.EOF:
+	case u.raw:
+		u.outcome = route.Good
+	case len(u.rest) > 0 || !u.events.Finished:
+		err = errUnfinished
+	}
+	return u.finish(dst, err)
+}
+
+// finish judges the target by how its stream ended and keeps a good answer, before anybody has its last byte.
+func (u *upcall) finish(dst []byte, err error) ([]byte, error) {
+	switch {
+	case err == nil:
+	case err == io.EOF:
+		u.outcome = route.Good
+		u.keep(dst)
+	case errors.Is(err, upstream.ErrAborted):
+		u.outcome = route.Neutral
+	default:
+		u.outcome = route.Bad
+	}
+	return dst, err
+}
+
+func (u *upcall) keep(whole []byte) {
+	k := u.kept
+	if k == nil || u.raw || len(whole) != u.n || !k.cache.Keepable(u.n) {
+		return
+	}
+	e := &k.entry
+	e.Stream, e.Body, e.Usage = true, whole[:u.n:u.n], u.events.Usage
+	if e.Terminal = u.terminal; e.Terminal < 0 {
+		e.Terminal = u.n
+	}
+	if e.Tail, e.TailEnd = u.tail, u.tailEnd; e.Tail < 0 {
+		e.Tail, e.TailEnd = e.Terminal, e.Terminal
+	}
+	k.fill()
+}
