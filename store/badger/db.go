@@ -1,0 +1,309 @@
+// Package badger keeps a node's bytes on its disk: small durable values, and cache tiers that never outgrow
+// their limit. It knows Badger; it does not know what is stored.
+//
+// A tier is a row of segments, one small Badger each. Writes go to the newest; when that has its share of the
+// limit it is sealed, and the oldest is deleted as a folder. So a tier's room is bounded without value log
+// rewrites, whose success Badger does not promise.
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	bg "github.com/dgraph-io/badger/v4"
+
+	"github.com/wedge-proxy/wedge/store"
+)
+
+const (
+	// MaxValue is the largest value that the store takes, in bytes.
+	MaxValue = 8 << 20
+	// MaxKey is the longest key, in bytes.
+	MaxKey = 60_000
+
+	defaultMinFree = 128 << 20
+	gcInterval     = 5 * time.Minute
+	gcRounds       = 8
+	watchInterval  = 5 * time.Second
+	kvPatience     = 10 * time.Second
+
+	userMark  = 'k' // precedes the keys of Put
+	purgeMark = 'p' // precedes the tiers' purges
+)
+
+// kvShape is the durable part: few and small values, so that opening stays quick.
+var kvShape = shape{memTable: 8 << 20, valueLog: 16 << 20}
+
+// Options are a store's settings; the zero value is good.
+type Options struct {
+	Log     *slog.Logger // nil: silent
+	Recover bool         // move a corrupt store aside and begin with an empty one
+	MinFree int64        // bytes of disk that durable writes leave free, and tiers twice that; 0: 128 MiB
+}
+
+// DB is an open store. It is safe for concurrent use.
+type DB struct {
+	dir     string
+	log     *slog.Logger
+	badger  *logger
+	recover bool
+	space   *space
+	wake    chan struct{} // a tier has reached its share
+
+	kv      *engine
+	version uint64     // of the last write to kv
+	order   sync.Mutex // orders the versions of kv
+	tidying sync.Mutex // held by maintenance and by Close
+
+	mu     sync.Mutex
+	tiers  []*Tier
+	closed bool
+}
+
+// Open opens the store in dir, or makes one. It wraps ErrLocked, ErrCorrupt, or the system's error.
+func Open(dir string, o Options) (*DB, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, explain(dir, err)
+	}
+	db := &DB{
+		dir: dir, log: o.Log, badger: &logger{log: o.Log}, recover: o.Recover,
+		space: &space{dir: dir, reserve: o.MinFree}, wake: make(chan struct{}, 1),
+	}
+	if !db.space.forUpkeep() {
+		return nil, fmt.Errorf("badger: cannot open %s with %d bytes free on its disk: %w", dir, db.space.left(), syscall.ENOSPC)
+	}
+	kv, err := openEngine(db.kvDir(), kvShape, db.space, db.badger)
+	if errors.Is(err, ErrCorrupt) && o.Recover {
+		kv, err = db.startAfresh(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db.kv = kv
+	db.version = kv.database().MaxVersion()
+	return db, nil
+}
+
+func (db *DB) kvDir() string { return filepath.Join(db.dir, "kv") }
+
+// startAfresh moves the whole store aside: the tiers cannot stay without the purges that kv remembered.
+func (db *DB) startAfresh(cause error) (*engine, error) {
+	aside := fmt.Sprintf("%s.corrupt-%d", filepath.Clean(db.dir), time.Now().Unix())
+	if err := os.Rename(db.dir, aside); err != nil {
+		return nil, fmt.Errorf("badger: cannot move the corrupt store %s to %s: %w", db.dir, aside, err)
+	}
+	db.log.Error("the node's store is corrupt: it has been moved aside and an empty one takes its place",
+		"dir", db.dir, "aside", aside, "cause", cause)
+	return openEngine(db.kvDir(), kvShape, db.space, db.badger)
+}
+
+// Tier opens the cache tier of the given name, of at most limit bytes on disk (16 MiB or more). A name is
+// opened once.
+func (db *DB) Tier(name []byte, limit int64) (*Tier, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, store.ErrClosed
+	}
+	for _, t := range db.tiers {
+		if t.name == string(name) {
+			return nil, fmt.Errorf("badger: cannot open tier %q twice", name)
+		}
+	}
+	t, err := openTier(db, string(name), limit)
+	if err != nil {
+		return nil, err
+	}
+	db.tiers = append(db.tiers, t)
+	return t, nil
+}
+
+// Get returns the durable value of key, or store.ErrNotFound.
+func (db *DB) Get(key []byte) ([]byte, error) {
+	r := newReader(nil, key, userMark)
+	defer r.release()
+	switch err := db.kv.read(r.stored, r); {
+	case errors.Is(err, errAbsent) && db.kv.database() == nil:
+		return nil, store.ErrClosed
+	case r.damaged:
+		return nil, fmt.Errorf("badger: cannot read the value of %q: %w", key, ErrCorrupt)
+	case errors.Is(err, errAbsent):
+		return nil, store.ErrNotFound
+	case err != nil:
+		return nil, err
+	}
+	return r.dst, nil
+}
+
+// Put stores value under key until it is deleted. It outlives the process when Put returns, and the machine
+// after Sync.
+func (db *DB) Put(key, value []byte) error {
+	if len(value) > MaxValue || len(key) > MaxKey {
+		return fmt.Errorf("badger: cannot put %d bytes under a key of %d: %w", len(value), len(key), store.ErrTooLarge)
+	}
+	if !db.space.forDurable() {
+		return fmt.Errorf("badger: cannot put into %s, its disk is full: %w", db.dir, store.ErrRefused)
+	}
+	return db.writeKV(userMark, key, appendSealed(nil, key, value, time.Time{}))
+}
+
+// Delete removes the durable value of key; an unknown key is no error.
+func (db *DB) Delete(key []byte) error {
+	return db.writeKV(userMark, key, nil)
+}
+
+// writeKV writes one value, or removes it if sealed is nil.
+func (db *DB) writeKV(mark byte, key, sealed []byte) error {
+	c, err := db.kv.admit(int64(len(sealed)))
+	if err != nil {
+		return err
+	}
+	entry := []bg.Entry{{Key: append([]byte{mark}, key...), Value: sealed}}
+	db.order.Lock()
+	db.version++
+	err = db.kv.send(c, db.version, entry)
+	db.order.Unlock()
+	c.ack(err)
+	if err != nil {
+		return err
+	}
+	_, err = c.wait(kvPatience)
+	return err
+}
+
+// Each calls visit with the durable values whose key begins with prefix, in the order of the keys, until visit
+// fails. The slices are valid during the call only.
+func (db *DB) Each(prefix []byte, visit func(key, value []byte) error) error {
+	return db.eachKV(userMark, prefix, visit)
+}
+
+func (db *DB) eachKV(mark byte, prefix []byte, visit func(key, value []byte) error) error {
+	kv := db.kv.database()
+	if kv == nil {
+		return store.ErrClosed
+	}
+	return kv.View(func(txn *bg.Txn) error {
+		o := bg.DefaultIteratorOptions
+		o.PrefetchValues = false
+		o.Prefix = append([]byte{mark}, prefix...)
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key := it.Item().Key()[1:]
+			err := it.Item().Value(func(sealed []byte) error {
+				value, _, ok := unseal(key, sealed)
+				if !ok {
+					return fmt.Errorf("badger: cannot read the value of %q: %w", key, ErrCorrupt)
+				}
+				return visit(key, value)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Sync returns when everything that Put and Delete acknowledged outlives a power cut.
+func (db *DB) Sync() error {
+	kv := db.kv.database()
+	if kv == nil {
+		return store.ErrClosed
+	}
+	if err := kv.Sync(); err != nil {
+		return fmt.Errorf("badger: cannot sync %s: %w", db.dir, err)
+	}
+	return nil
+}
+
+// Size tells the bytes that the store takes on the disk: tables with their logs, and values.
+func (db *DB) Size() (lsm, vlog int64) {
+	return occupied(db.dir)
+}
+
+// Run keeps the tiers within their limits and collects garbage until ctx ends. Without it, tiers refuse writes
+// soon after they are full.
+func (db *DB) Run(ctx context.Context) error {
+	watch := time.NewTicker(watchInterval)
+	defer watch.Stop()
+	collect := time.NewTicker(gcInterval)
+	defer collect.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-collect.C:
+			db.collect(ctx)
+		case <-watch.C:
+			db.tidy()
+		case <-db.wake:
+			db.tidy()
+		}
+	}
+}
+
+// tidy makes room in every tier that needs it.
+func (db *DB) tidy() {
+	db.tidying.Lock()
+	defer db.tidying.Unlock()
+	db.mu.Lock()
+	tiers := slices.Clone(db.tiers)
+	db.mu.Unlock()
+	for _, t := range tiers {
+		t.tidy()
+	}
+}
+
+// collect rewrites value logs of kv that are half garbage.
+func (db *DB) collect(ctx context.Context) {
+	db.tidying.Lock()
+	defer db.tidying.Unlock()
+	kv := db.kv.database()
+	if kv == nil || !db.space.forDurable() {
+		return
+	}
+	db.order.Lock()
+	kv.SetDiscardTs(db.version)
+	db.order.Unlock()
+	for range gcRounds {
+		if ctx.Err() != nil {
+			return
+		}
+		switch err := kv.RunValueLogGC(0.5); {
+		case errors.Is(err, bg.ErrNoRewrite), errors.Is(err, bg.ErrRejected):
+			return
+		case err != nil:
+			db.log.Warn("cannot collect the garbage of the node's store", "dir", db.dir, "err", err)
+			return
+		}
+	}
+}
+
+// Close flushes and closes the store and its tiers; closing twice is no error. End Run before.
+func (db *DB) Close() error {
+	db.tidying.Lock()
+	defer db.tidying.Unlock()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.closed = true
+	var errs []error
+	for _, t := range db.tiers {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(append(errs, db.kv.close())...)
+}
