@@ -199,5 +199,5 @@ func sameShape(m *dialect.Memo, data []byte) bool {
 	text := data[head : len(data)-tail]
 	return string(data[:head]) == string(m.Bytes[:head]) &&
 		string(data[len(data)-tail:]) == string(m.Bytes[head:head+tail]) &&
-		plain(text) == len(text)
+		span(text, 0) == len(text)
 }

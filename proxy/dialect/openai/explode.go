@@ -198,7 +198,7 @@ func (c *oneChoice) part(m member) {
 		for i, call := range calls {
 			c.toolCall(i, call)
 		}
-	case isString(m.val) && len(m.val) > 2:
+	case hasText(m.val):
 		for _, p := range pieces(m.val) {
 			c.write("delta", object{{m.key, p}}.appendTo(nil), m.key == "content" || m.key == "refusal", nil)
 		}
@@ -216,7 +216,7 @@ func (c *oneChoice) toolCall(i int, val []byte) {
 	}
 	function, _ := members(orObject(call.get("function")))
 	arguments := function.get("arguments")
-	split := isString(arguments) && len(arguments) > 2
+	split := hasText(arguments)
 	if split {
 		call = call.with("function", string(function.with("arguments", `""`).appendTo(nil)))
 	}

@@ -97,7 +97,8 @@ func (n *node) element(val []byte) *node {
 		return nil
 	}
 	function, _ := members(orObject(o.get("function")))
-	id, name := o.get("id"), function.get("name")
+	id := o.get("id")
+	another := hasText(id) && hasText(function.get("name"))
 	for i := len(n.arr) - 1; i >= 0; i-- {
 		e := n.arr[i]
 		if e.kind() != '{' {
@@ -105,8 +106,7 @@ func (n *node) element(val []byte) *node {
 		}
 		e.expand()
 		if string(e.child("index").raw) == string(index) {
-			other := e.child("id").raw
-			if len(id) > 2 && len(name) > 2 && len(other) > 2 && string(other) != string(id) {
+			if have := e.child("id").raw; another && hasText(have) && string(have) != string(id) {
 				return nil
 			}
 			return e
@@ -114,6 +114,9 @@ func (n *node) element(val []byte) *node {
 	}
 	return nil
 }
+
+// hasText reports whether val is a string that is not empty.
+func hasText(val []byte) bool { return len(val) > 2 && val[0] == '"' }
 
 func orObject(val []byte) []byte {
 	if len(val) == 0 || val[0] != '{' {

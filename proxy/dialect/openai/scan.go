@@ -22,6 +22,16 @@ func (c *cursor) fail() { c.bad, c.i = true, len(c.b) }
 
 // peek skips white space and returns the next byte, 0 at the end.
 func (c *cursor) peek() byte {
+	if c.i < len(c.b) && c.b[c.i] > ' ' {
+		return c.b[c.i]
+	}
+	return c.space()
+}
+
+// space is peek where there is white space. It is kept out of peek so that peek can be inlined.
+//
+//go:noinline
+func (c *cursor) space() byte {
 	for c.i < len(c.b) {
 		ch := c.b[c.i]
 		if ch > ' ' {
@@ -70,28 +80,35 @@ func (c *cursor) key(first bool) (name []byte, ok bool) {
 		return nil, false
 	}
 	name = c.str()
-	if c.peek() != ':' {
-		c.fail()
-		return nil, false
+	if c.i < len(c.b) && c.b[c.i] == ':' || c.peek() == ':' {
+		c.i++
+		return name, true
 	}
-	c.i++
-	return name, !c.bad
+	c.fail()
+	return nil, false
 }
 
 // str passes a string and returns what stands between its quotes, escapes and all.
 func (c *cursor) str() []byte {
-	if c.peek() != '"' {
-		c.fail()
-		return nil
+	b, start := c.b, c.i+1
+	if start > len(b) || b[start-1] != '"' {
+		if c.peek() != '"' {
+			c.fail()
+			return nil
+		}
+		start = c.i + 1
 	}
-	start := c.i + 1
-	end := stringEnd(c.b, start)
-	if end < 0 {
-		c.fail()
-		return nil
+	i := span(b, start)
+	for i >= len(b) || b[i] != '"' {
+		n := escape(b[i:])
+		if n == 0 {
+			c.fail()
+			return nil
+		}
+		i = span(b, i+n)
 	}
-	c.i = end + 1
-	return c.b[start:end]
+	c.i = i + 1
+	return b[start:i]
 }
 
 // skip passes one value of any kind and returns it as written.
@@ -191,45 +208,27 @@ const (
 	highs = 0x8080808080808080
 )
 
-// stringEnd returns the index of the quote that ends the string whose text begins at b[i], or -1 if the string is
-// not valid or not closed.
-func stringEnd(b []byte, i int) int {
-	for {
-		i += plain(b[i:])
-		if i >= len(b) || b[i] < ' ' {
-			return -1
-		}
-		if b[i] == '"' {
-			return i
-		}
-		n := escape(b[i:])
-		if n == 0 {
-			return -1
-		}
-		i += n
-	}
-}
-
-// plain counts the bytes at the start of b that a JSON string may hold as they are: no quote, backslash or control
-// character. It looks at eight at a time; a mask's lowest mark is always true, a higher one may be an echo.
-func plain(b []byte) (n int) {
-	for ; len(b)-n >= 8; n += 8 {
-		w := binary.LittleEndian.Uint64(b[n:])
+// span returns the index of the first byte from b[i] on that a JSON string may not hold as it is (a quote, a
+// backslash or a control character), len(b) if there is none. It looks at eight bytes at a time: a mask's lowest
+// mark is always true, a higher one may be an echo.
+func span(b []byte, i int) int {
+	for ; len(b)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		marks := ((quote - ones) & ^quote) | ((slash - ones) & ^slash) | ((w - ones*' ') & ^w)
-		if marks &= highs; marks != 0 {
-			return n + bits.TrailingZeros64(marks)>>3
+		marks := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
+		if marks != 0 {
+			return i + bits.TrailingZeros64(marks)>>3
 		}
 	}
-	for n < len(b) && b[n] >= ' ' && b[n] != '"' && b[n] != '\\' {
-		n++
+	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
+		i++
 	}
-	return n
+	return i
 }
 
-// escape returns the length of the escape sequence that b begins with, 0 if it is not valid or not whole.
+// escape returns the length of the escape sequence that b begins with, 0 if there is none that is valid and whole.
 func escape(b []byte) int {
-	if len(b) < 2 {
+	if len(b) < 2 || b[0] != '\\' {
 		return 0
 	}
 	switch b[1] {

@@ -39,11 +39,13 @@ func TestDepth(t *testing.T) {
 	assert.True(t, valid([]byte(`[`+strings.Repeat(`[],`, 2*deepest)+`[]]`)), "depth counts nesting, not values")
 }
 
-func TestPlain(t *testing.T) {
+func TestSpan(t *testing.T) {
 	for n := range 20 {
+		text := strings.Repeat("\x7f~é", 8)[:n]
+		assert.Equal(t, n, span([]byte(text), 0))
 		for _, stop := range []string{"\"", "\\", "\x00", "\x1f"} {
-			assert.Equal(t, n, plain([]byte(strings.Repeat("é", 20)[:n]+stop+"padding padding")), "%d %q", n, stop)
+			assert.Equal(t, n, span([]byte(text+stop+"and more"), n/2), "%d %q", n, stop)
+			assert.Equal(t, n, span([]byte(text+stop), n/3), "%d %q", n, stop)
 		}
-		assert.Equal(t, n, plain([]byte(strings.Repeat("!", n))))
 	}
 }
