@@ -76,7 +76,7 @@ func (v *View) replaceModel(model []byte) bool {
 // replaceUsage makes the body's stream_options ask for usage. It returns false if the body has none.
 func (v *View) replaceUsage() bool {
 	k := v.find(keyStreamOpts)
-	if k < 0 || v.includeUsage {
+	if k < 0 || v.fields.includeUsage {
 		return k >= 0
 	}
 	options := &v.top[k]
@@ -84,7 +84,7 @@ func (v *View) replaceUsage() bool {
 		v.splice(int(options.start), int(options.end), textOptions)
 		return true
 	}
-	if usage, ok := v.child(options, "include_usage"); ok {
+	if usage := v.child(options, "include_usage"); usage != nil {
 		v.splice(int(usage.start), int(usage.end), textTrue)
 		return true
 	}

@@ -55,7 +55,7 @@ func (v *View) appendReplaced(dst []byte, m *member, value []byte) []byte {
 
 // appendMember appends the member in canonical form, and a comma.
 func (v *View) appendMember(dst []byte, m *member) []byte {
-	if m.flags&(decodedKey|verbatimValue) == verbatimValue && m.start == m.keyEnd+2 {
+	if m.flags&(decodedKey|verbatimValue) == verbatimValue && m.start == m.key+m.keyLen+2 {
 		dst = append(dst, v.body[m.key-1:m.end]...)
 		return append(dst, ',')
 	}
@@ -73,7 +73,7 @@ func (v *View) appendKey(dst []byte, m *member) []byte {
 	if m.flags&decodedKey != 0 {
 		return append(appendQuoted(dst, v.keyOf(m)), ':')
 	}
-	dst = append(dst, v.body[m.key-1:m.keyEnd+1]...)
+	dst = append(dst, v.body[m.key-1:m.key+m.keyLen+1]...)
 	return append(dst, ':')
 }
 

@@ -12,21 +12,25 @@ func (v *View) readFields() error {
 
 func (v *View) readField(m *member) (err error) {
 	key := v.keyOf(m)
-	m.flags |= role(key)
+	flags := role(key)
+	if flags == 0 {
+		return nil
+	}
+	m.flags |= flags
 	switch string(key) {
 	case "model":
-		if v.model, err = v.text(m, "model", "it must be a string"); err == nil && len(v.model) == 0 {
+		if v.fields.model, err = v.text(m, "model", "it must be a string"); err == nil && len(v.fields.model) == 0 {
 			err = &FieldError{"model", "it must be a string that is not empty"}
 		}
 	case "stream":
-		v.stream, _, err = v.flag(m, "stream")
+		v.fields.stream, _, err = v.flag(m, "stream")
 	case "stream_options":
 		err = v.readStreamOptions(m)
 	case "store":
-		v.store, v.storeSet, err = v.flag(m, "store")
+		v.fields.store, v.fields.storeSet, err = v.flag(m, "store")
 	case "user":
 		if !v.isNull(m) {
-			v.user, err = v.text(m, "user", "it must be a string or null")
+			v.fields.user, err = v.text(m, "user", "it must be a string or null")
 		}
 	case "metadata":
 		v.readMetadata(m)
@@ -52,23 +56,20 @@ func (v *View) readStreamOptions(m *member) (err error) {
 	case v.body[m.start] != '{':
 		return &FieldError{"stream_options", "it must be an object or null"}
 	}
-	usage, ok := v.child(m, "include_usage")
-	if !ok {
+	usage := v.child(m, "include_usage")
+	switch {
+	case usage == nil:
 		return nil
-	}
-	if v.isNull(&usage) {
+	case v.isNull(usage):
 		return &FieldError{"stream_options.include_usage", "it must be true or false"}
 	}
-	v.includeUsage, _, err = v.flag(&usage, "stream_options.include_usage")
+	v.fields.includeUsage, _, err = v.flag(usage, "stream_options.include_usage")
 	return err
 }
 
 func (v *View) readMetadata(m *member) {
-	if v.body[m.start] != '{' {
-		return
-	}
-	if id, ok := v.child(m, "user_id"); ok && v.body[id.start] == '"' {
-		v.metadataUser = v.decode(&id)
+	if id := v.child(m, "user_id"); id != nil && v.body[id.start] == '"' {
+		v.fields.metadataUser = v.textOf(id)
 	}
 }
 
@@ -92,16 +93,15 @@ func (v *View) text(m *member, param, reason string) ([]byte, error) {
 	if v.body[m.start] != '"' {
 		return nil, &FieldError{param, reason}
 	}
-	return v.decode(m), nil
+	return v.textOf(m), nil
 }
 
-// decode is the value of a string member: in the body if it has no escapes, else in v.decoded.
-func (v *View) decode(m *member) []byte {
+// textOf is the value of a string member: in the body if it has no escapes, else in v.decoded.
+func (v *View) textOf(m *member) []byte {
 	s := v.body[m.start+1 : m.end-1 : m.end-1]
-	if end, _ := plainEnd(s, 0); end == len(s) {
+	if m.flags&escapes == 0 {
 		return s
 	}
-	first := len(v.decoded)
-	v.decoded = appendDecoded(v.decoded, s)
-	return v.decoded[first:len(v.decoded):len(v.decoded)]
+	first, end := v.decode(s)
+	return v.decoded[first:end:end]
 }

@@ -2,6 +2,8 @@ package request
 
 import (
 	"math"
+	"math/bits"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -10,12 +12,6 @@ const (
 	maxDepth = 512
 	// maxBody is the largest body in bytes: spans are kept as 32-bit offsets.
 	maxBody = math.MaxUint32
-)
-
-// What a string's text tells about it.
-const (
-	escaped = 1 << iota // has an escape: its text is not its value
-	unusual             // has an escape that the canonical form writes in another way
 )
 
 // object is one that is not canonical as it stands.
@@ -34,19 +30,18 @@ func (v *View) document() error {
 	if at(v.body, i) != '{' {
 		return &SyntaxError{Offset: int64(i), Reason: "not an object"}
 	}
-	end, _ := v.members(i, 1)
+	end := v.members(i, 1)
 	if end < 0 {
 		return v.fault.err()
 	}
-	v.top = v.open
-	if !v.sortMembers(v.top) {
+	if v.top = v.keep(v.open); v.top == nil && len(v.open) > 0 {
 		return v.fault.err()
 	}
 	v.brace = end - 1
 	if end = skipSpace(v.body, end); end < len(v.body) {
 		return &SyntaxError{Offset: int64(end), Reason: "text after the object"}
 	}
-	if v.high != 0 && !utf8.Valid(v.body) {
+	if v.high&eachHigh != 0 && !utf8.Valid(v.body) {
 		return &SyntaxError{Offset: int64(invalidUTF8(v.body)), Reason: "invalid UTF-8"}
 	}
 	return nil
@@ -64,208 +59,263 @@ func invalidUTF8(b []byte) int {
 	return len(b)
 }
 
-// value reads the value at i, which lies in depth containers. It returns the index after it, or -1 with
-// v.fault set, and whether its text is canonical.
-func (v *View) value(i, depth int) (end int, canonical bool) {
+// value reads the value at i, which lies in depth containers. Like all that read a part of the body it returns
+// the index after it, or -1 with v.fault set; and the part is canonical as it stands if v.odd <= i then.
+func (v *View) value(i, depth int) (end int) {
 	switch at(v.body, i) {
 	case '"':
-		end, form := v.str(i)
-		return end, form&unusual == 0
+		return v.str(i)
 	case '{':
 		return v.object(i, depth+1)
 	case '[':
 		return v.array(i, depth+1)
 	case 't':
-		return v.literal(i, "true"), true
+		return v.literal(i, "true")
 	case 'f':
-		return v.literal(i, "false"), true
+		return v.literal(i, "false")
 	case 'n':
-		return v.literal(i, "null"), true
+		return v.literal(i, "null")
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		if end = numberEnd(v.body, i); end < 0 {
-			return v.fail(-1-end, "malformed number"), false
+			return v.fail(-1-end, "malformed number")
 		}
-		return end, true
+		return end
 	}
-	return v.fail(i, "no value"), false
+	return v.fail(i, "no value")
 }
 
 // object reads the object at i, which is the depth-th container, and keeps its members if it is not canonical
 // as it stands.
-func (v *View) object(i, depth int) (end int, canonical bool) {
+func (v *View) object(i, depth int) (end int) {
 	if depth > maxDepth {
-		return v.fail(i, "nesting deeper than 512"), false
+		return v.fail(i, "nesting deeper than 512")
 	}
 	base, place := len(v.open), len(v.objects)
-	v.objects = append(v.objects, object{start: uint32(i)})
-	end, canonical = v.members(i, depth)
-	if end < 0 {
-		return -1, false
+	v.objects = append(v.objects, object{})
+	if end = v.members(i, depth); end < 0 {
+		return -1
 	}
 	members := v.open[base:]
-	if canonical && v.ascending(members) {
+	if depth == 2 {
+		v.note(members)
+	}
+	if v.odd <= i && v.ascending(members) {
 		v.objects = v.objects[:place]
 	} else {
-		if !v.sortMembers(members) {
-			return -1, false
+		v.odd = end
+		first := len(v.kept)
+		if v.keep(members) == nil && len(members) > 0 {
+			return -1
 		}
-		canonical = false
-		o := &v.objects[place]
-		o.end, o.next = uint32(end), uint32(len(v.objects))
-		o.first, o.count = uint32(len(v.kept)), uint32(len(members))
-		v.kept = append(v.kept, members...)
+		v.objects[place] = object{
+			start: uint32(i), end: uint32(end), next: uint32(len(v.objects)),
+			first: uint32(first), count: uint32(len(members)),
+		}
 	}
 	v.open = v.open[:base]
-	return end, canonical
-}
-
-// members reads the object at i and appends its members to v.open in the order of the text. canonical says
-// that there is no white space and that every key and value is canonical; it tells nothing about the order.
-func (v *View) members(i, depth int) (end int, canonical bool) {
-	canonical = true
-	i, c := v.token(i+1, &canonical)
-	if c == '}' {
-		return i + 1, canonical
-	}
-	for {
-		if c != '"' {
-			return v.fail(i, "no string where a key belongs"), false
-		}
-		if i = v.member(i, depth, &canonical); i < 0 {
-			return -1, false
-		}
-		switch i, c = v.token(i, &canonical); c {
-		case ',':
-			i, c = v.token(i+1, &canonical)
-		case '}':
-			return i + 1, canonical
-		default:
-			return v.fail(i, "neither a comma nor the end after a member"), false
-		}
-	}
-}
-
-// member reads one key and its value, and returns the index after them or -1.
-func (v *View) member(i, depth int, canonical *bool) int {
-	end, form := v.str(i)
-	if end < 0 {
-		return -1
-	}
-	m := member{key: uint32(i + 1), keyEnd: uint32(end - 1)}
-	if form&escaped != 0 {
-		v.decodeKey(&m)
-		*canonical = *canonical && form&unusual == 0
-	}
-	i, c := v.token(end, canonical)
-	if c != ':' {
-		return v.fail(i, "no colon after a key")
-	}
-	i, _ = v.token(i+1, canonical)
-	m.start, m.objects = uint32(i), uint32(len(v.objects))
-	end, verbatim := v.value(i, depth)
-	if end < 0 {
-		return -1
-	}
-	m.end = uint32(end)
-	if verbatim {
-		m.flags |= verbatimValue
-	} else {
-		*canonical = false
-	}
-	v.open = append(v.open, m)
 	return end
 }
 
-// array reads the array at i, which is the depth-th container.
-func (v *View) array(i, depth int) (end int, canonical bool) {
-	if depth > maxDepth {
-		return v.fail(i, "nesting deeper than 512"), false
+// members reads the object at i and appends its members to v.open in the order of the text.
+func (v *View) members(i, depth int) (end int) {
+	i++
+	c := at(v.body, i)
+	if c <= ' ' {
+		i, c = v.space(i)
 	}
-	canonical = true
-	i, c := v.token(i+1, &canonical)
-	if c == ']' {
-		return i + 1, canonical
+	if c == '}' {
+		return i + 1
 	}
 	for {
-		end, verbatim := v.value(i, depth)
-		if end < 0 {
-			return -1, false
+		if c != '"' {
+			return v.fail(i, "no string where a key belongs")
 		}
-		canonical = canonical && verbatim
-		switch i, c = v.token(end, &canonical); c {
-		case ',':
-			i, _ = v.token(i+1, &canonical)
-		case ']':
-			return i + 1, canonical
-		default:
-			return v.fail(i, "neither a comma nor the end after an element"), false
+		if i = v.member(i, depth); i < 0 {
+			return -1
+		}
+		if c = at(v.body, i); c <= ' ' {
+			i, c = v.space(i)
+		}
+		if c == '}' {
+			return i + 1
+		}
+		if c != ',' {
+			return v.fail(i, "neither a comma nor the end after a member")
+		}
+		i++
+		if c = at(v.body, i); c <= ' ' {
+			i, c = v.space(i)
 		}
 	}
 }
 
-// token is the first byte at or after i that is not white space, and its index; 0 at the end of the body.
-// White space makes what holds it not canonical.
-func (v *View) token(i int, canonical *bool) (int, byte) {
-	c := at(v.body, i)
-	if c > ' ' {
-		return i, c
+// member reads the key at i and its value.
+func (v *View) member(i, depth int) (end int) {
+	key := i + 1
+	if i = v.str(i); i < 0 {
+		return -1
 	}
-	*canonical = false
+	keyEnd, flags := i-1, uint8(0)
+	if v.escape > key {
+		key, keyEnd = v.decode(v.body[key:keyEnd])
+		flags = decodedKey
+	}
+	c := at(v.body, i)
+	if c <= ' ' {
+		i, c = v.space(i)
+	}
+	if c != ':' {
+		return v.fail(i, "no colon after a key")
+	}
+	i++
+	if c = at(v.body, i); c <= ' ' {
+		i, c = v.space(i)
+	}
+	objects := len(v.objects)
+	if c == '"' {
+		end = v.str(i)
+	} else {
+		end = v.value(i, depth)
+	}
+	if end < 0 {
+		return -1
+	}
+	if v.odd <= i {
+		flags |= verbatimValue
+	}
+	if v.escape > i {
+		flags |= escapes
+	}
+	m := v.push()
+	m.key, m.keyLen, m.start, m.end = uint32(key), uint32(keyEnd-key), uint32(i), uint32(end)
+	m.objects, m.flags = uint32(objects), flags
+	return end
+}
+
+// push adds a member to v.open and leaves it to the caller to set all its fields: a copy of a struct stalls
+// the processor when its fields have only just been written.
+func (v *View) push() *member {
+	n := len(v.open)
+	if n == cap(v.open) {
+		v.open = slices.Grow(v.open, 1)
+	}
+	v.open = v.open[:n+1]
+	return &v.open[n]
+}
+
+// array reads the array at i, which is the depth-th container.
+func (v *View) array(i, depth int) (end int) {
+	if depth > maxDepth {
+		return v.fail(i, "nesting deeper than 512")
+	}
+	i++
+	c := at(v.body, i)
+	if c <= ' ' {
+		i, c = v.space(i)
+	}
+	if c == ']' {
+		return i + 1
+	}
+	for {
+		if i = v.value(i, depth); i < 0 {
+			return -1
+		}
+		if c = at(v.body, i); c <= ' ' {
+			i, c = v.space(i)
+		}
+		if c == ']' {
+			return i + 1
+		}
+		if c != ',' {
+			return v.fail(i, "neither a comma nor the end after an element")
+		}
+		i++
+		if at(v.body, i) <= ' ' {
+			i, _ = v.space(i)
+		}
+	}
+}
+
+// space is the index of the first byte at or after i that is not white space, and that byte; 0 at the end of the
+// body. It is called where at found no token, and notes that what holds the white space is not canonical.
+func (v *View) space(i int) (int, byte) {
 	i = skipSpace(v.body, i)
+	v.odd = i
 	return i, at(v.body, i)
 }
 
 // literal reads one of JSON's three words.
-func (v *View) literal(i int, word string) int {
-	end := i + len(word)
+func (v *View) literal(i int, word string) (end int) {
+	end = i + len(word)
 	if end > len(v.body) || string(v.body[i:end]) != word {
 		return v.fail(i, "no value")
 	}
 	return end
 }
 
-// str reads the string at i. It returns the index after it or -1, and what its text tells.
-func (v *View) str(i int) (end int, form uint8) {
-	i, high := plainEnd(v.body, i+1)
+// str reads the string at i.
+func (v *View) str(i int) (end int) {
+	b := v.body
+	i++
+	for range 2 { // most strings are short
+		if i < 0 || i >= len(b)-7 {
+			break
+		}
+		w := word(b, i)
+		v.high |= w
+		if m := special(w); m != 0 {
+			if i += bits.TrailingZeros64(m) >> 3; at(b, i) == '"' {
+				return i + 1
+			}
+			return v.strEscaped(i)
+		}
+		i += 8
+	}
+	i, high := plainEnd(b, i)
 	v.high |= high
 	if at(v.body, i) == '"' {
-		return i + 1, 0
+		return i + 1
 	}
 	return v.strEscaped(i)
 }
 
 // strEscaped reads the rest of a string from i, the first byte that is not plain.
-func (v *View) strEscaped(i int) (end int, form uint8) {
+func (v *View) strEscaped(i int) (end int) {
 	for {
 		switch c := at(v.body, i); {
 		case c == '"':
-			return i + 1, form
+			return i + 1
 		case i >= len(v.body):
-			return v.fail(i, "unterminated string"), 0
+			return v.fail(i, "unterminated string")
 		case c != '\\':
-			return v.fail(i, "control character in a string"), 0
+			return v.fail(i, "control character in a string")
 		}
-		form |= escaped
-		switch c := at(v.body, i+1); {
-		case c == 'u':
-			_, end, reason := unicodeEscape(v.body, i)
-			if reason != "" {
-				return v.fail(i, reason), 0
-			}
-			form |= unusual
-			i = end
-		case shortEscape(c) == 0:
-			return v.fail(i, "unknown escape"), 0
-		case c == '/':
-			form |= unusual
-			i += 2
-		default:
-			i += 2
+		if i = v.escapeEnd(i); i < 0 {
+			return -1
 		}
+		v.escape = i
 		var high uint64
 		i, high = plainEnd(v.body, i)
 		v.high |= high
 	}
+}
+
+// escapeEnd reads the escape at i.
+func (v *View) escapeEnd(i int) (end int) {
+	switch c := at(v.body, i+1); {
+	case c == 'u':
+		_, end, reason := unicodeEscape(v.body, i)
+		if reason != "" {
+			return v.fail(i, reason)
+		}
+		v.odd = end
+		return end
+	case shortEscape(c) == 0:
+		return v.fail(i, "unknown escape")
+	case c == '/':
+		v.odd = i + 2
+	}
+	return i + 2
 }
 
 // fault is what stopped the reading.

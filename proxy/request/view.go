@@ -9,20 +9,29 @@ type View struct {
 	brace int      // offset of the closing brace
 	top   []member // the members of the top level in canonical order
 
-	model, user, metadataUser []byte
-	stream, includeUsage      bool
-	store, storeSet           bool
+	fields fields
 
 	open    []member // members of the objects being read, the innermost last
 	objects []object // objects that are not canonical as they stand, in the order of the text
-	kept    []member // their members
+	kept    []member // their members, and last those of the top level
+	noted   []member // see note
+	order   []ranked // scratch of keepMany
 	decoded []byte   // keys and fields without their escapes
-	high    uint64   // not zero if a string may have bytes outside ASCII
+	odd     int      // offset after the last thing read that is not canonical
+	escape  int      // offset after the last escape read
+	high    uint64   // has a high bit if a string may have bytes outside ASCII
 	fault   fault
 
 	replaced []change // scratch of plan
 	added    []int32
 	splices  []splice // scratch of AppendBody
+}
+
+// fields are the values of the members that a View offers by name.
+type fields struct {
+	model, user, metadataUser []byte
+	stream, includeUsage      bool
+	store, storeSet           bool
 }
 
 // What a pooled View keeps, in elements: enough for bodies of some 100 KB.
@@ -34,15 +43,12 @@ const (
 
 // Reset forgets the body. It keeps buffers of ordinary size and lets larger ones go.
 func (v *View) Reset() {
-	*v = View{
-		open:     reuse(v.open, maxKeptMembers),
-		objects:  reuse(v.objects, maxKeptObjects),
-		kept:     reuse(v.kept, maxKeptMembers),
-		decoded:  reuse(v.decoded, maxKeptBytes),
-		replaced: v.replaced[:0],
-		added:    v.added[:0],
-		splices:  v.splices[:0],
-	}
+	v.body, v.top, v.fields = nil, nil, fields{}
+	v.open, v.kept = reuse(v.open, maxKeptMembers), reuse(v.kept, maxKeptMembers)
+	v.noted, v.objects = reuse(v.noted, maxKeptMembers), reuse(v.objects, maxKeptObjects)
+	v.order, v.decoded = reuse(v.order, maxKeptMembers), reuse(v.decoded, maxKeptBytes)
+	v.brace, v.odd, v.escape, v.high, v.fault = 0, 0, 0, 0, fault{}
+	v.replaced, v.added, v.splices = v.replaced[:0], v.added[:0], v.splices[:0]
 }
 
 // reuse is s without elements, or nil if it is larger than limit.
@@ -71,26 +77,26 @@ func (v *View) Parse(body []byte) error {
 }
 
 // HasModel says that the body names a model.
-func (v *View) HasModel() bool { return len(v.model) > 0 }
+func (v *View) HasModel() bool { return len(v.fields.model) > 0 }
 
 // Model is the model's name without escapes, nil if there is none. Like every slice that a View returns it is
 // borrowed until Reset and must not be changed.
-func (v *View) Model() []byte { return v.model }
+func (v *View) Model() []byte { return v.fields.model }
 
 // Stream says that the client asked for a stream.
-func (v *View) Stream() bool { return v.stream }
+func (v *View) Stream() bool { return v.fields.stream }
 
 // IncludeUsage says that the client asked for usage at the end of the stream.
-func (v *View) IncludeUsage() bool { return v.includeUsage }
+func (v *View) IncludeUsage() bool { return v.fields.includeUsage }
 
 // Store is the body's store; set is false if it is absent or null.
-func (v *View) Store() (value, set bool) { return v.store, v.storeSet }
+func (v *View) Store() (value, set bool) { return v.fields.store, v.fields.storeSet }
 
 // User is the body's user without escapes, nil if there is none.
-func (v *View) User() []byte { return v.user }
+func (v *View) User() []byte { return v.fields.user }
 
 // MetadataUser is the body's metadata.user_id without escapes, nil if it is not a string.
-func (v *View) MetadataUser() []byte { return v.metadataUser }
+func (v *View) MetadataUser() []byte { return v.fields.metadataUser }
 
 // Field is the text of a top-level member's value; false if there is no such member.
 func (v *View) Field(name string) (raw []byte, ok bool) {
