@@ -17,11 +17,14 @@ const separator = 0x1f
 // the high 64 bits of xxh64(seed ‖ 0x1f ‖ unit) × Buckets. It does not allocate.
 func Bucket(seed string, unit []byte) uint32 {
 	var buffer [128]byte
-	if len(seed)+1+len(unit) > len(buffer) {
+	n := len(seed) + 1 + len(unit)
+	if n > len(buffer) {
 		return longBucket(seed, unit)
 	}
-	b := append(append(append(buffer[:0], seed...), separator), unit...)
-	return bucketOf(xxhash.Sum64(b))
+	copy(buffer[:], seed)
+	buffer[len(seed)] = separator
+	copy(buffer[len(seed)+1:], unit)
+	return bucketOf(xxhash.Sum64(buffer[:n]))
 }
 
 // longBucket is Bucket for what does not fit on the stack.
