@@ -21,6 +21,8 @@ const (
 
 // cli is the command line. Each command stands in its own file, as a struct of its flags with a Run method.
 type cli struct {
+	Up      upCmd      `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
+	Edge    edgeCmd    `cmd:"" help:"Run one node."`
 	Sim     simCmd     `cmd:"" help:"Run a simulated provider."`
 	Version versionCmd `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
 }

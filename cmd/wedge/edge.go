@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+// edgeCmd runs one node.
+type edgeCmd struct {
+	Config      string        `placeholder:"FILE" yaml:"-" help:"The process's own settings as YAML; flags come before it."`
+	Catalog     string        `placeholder:"FILE" yaml:"catalog" help:"The catalog to serve; it is watched and swapped live."`
+	Data        string        `placeholder:"DIR" yaml:"data" help:"Where the node keeps its store (default ./wedge-data)."`
+	Name        string        `placeholder:"NAME" yaml:"name" help:"The node's name (default: the host's)."`
+	Listen      string        `placeholder:"ADDR" yaml:"listen" help:"Address for clients (default :8080); port 0 picks a free one."`
+	Admin       string        `placeholder:"ADDR" yaml:"admin" help:"Address of the admin port (default 127.0.0.1:8081)."`
+	AdminToken  string        `placeholder:"TOKEN" env:"WEDGE_ADMIN_TOKEN" yaml:"-" help:"Bearer token that the admin port wants off loopback (default: DATA/node.token)."`
+	AccessLog   string        `placeholder:"FILE" yaml:"access_log" help:"One JSON line a request: a file, - for standard output (default), or off."`
+	CacheMemory byteSize      `placeholder:"SIZE" yaml:"cache_memory" help:"Memory for cached answers (default 64MiB)."`
+	CacheDisk   byteSize      `placeholder:"SIZE" yaml:"cache_disk" help:"Disk for cached answers (default 4GiB)."`
+	MaxBody     byteSize      `placeholder:"SIZE" yaml:"max_body" help:"Largest request body (default 32MiB)."`
+	Drain       time.Duration `placeholder:"TIME" yaml:"drain" help:"How long requests may take to end after SIGTERM (default 30s)."`
+}
+
+// Help is the part of the help text below the flags' summary.
+func (edgeCmd) Help() string {
+	return `The node serves a catalog file. Change the file and the node swaps it live; a bad file changes nothing and is
+reported on /status, in the log and as a metric. The addresses in use are printed, and written to
+DATA/addresses.json once the node is ready.
+
+Examples:
+  wedge check catalog.yaml && wedge edge --catalog catalog.yaml
+  wedge edge --catalog catalog.yaml --data /var/lib/wedge --listen :8080
+  wedge edge --config /etc/wedge/edge.yaml
+  curl localhost:8081/status`
+}
+
+// Run serves until SIGTERM or SIGINT.
+func (c *edgeCmd) Run(stdout io.Writer) error {
+	if err := c.settle(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	n, err := newNode(c.options(), filepath.Dir(c.Catalog), log)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	file := &catalogFile{path: c.Catalog, server: n.server, log: log}
+	if err := file.load(); err != nil {
+		return fmt.Errorf("cannot serve the catalog: %w", err)
+	}
+	return serveNode(ctx, n, file, addresses{Data: n.data.Addr().String(), Admin: n.admin.Addr().String()}, stdout)
+}
+
+// serveNode runs a node whose catalog is in use, and says where it is.
+func serveNode(ctx context.Context, n *node, file *catalogFile, a addresses, stdout io.Writer) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return n.run(ctx) })
+	if file != nil {
+		work.Go(func() error { return file.run(ctx) })
+	}
+	work.Go(func() error {
+		if err := awaitReady(ctx, n); err != nil {
+			return nil // it ended before it was ready, and says why itself
+		}
+		if err := a.write(n.o.Data); err != nil {
+			n.note("cannot tell the addresses in a file", err)
+		}
+		_, err := fmt.Fprintf(stdout, "node %s is ready: http://%s/v1 (admin http://%s)\n", n.o.Name, a.Data, a.Admin)
+		return err
+	})
+	return work.Wait()
+}
+
+func awaitReady(ctx context.Context, n *node) error {
+	for n.server.Ready() != nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// settle fills what the flags left open from the settings file, and then from the defaults.
+func (c *edgeCmd) settle() error {
+	if c.Config != "" {
+		if err := c.merge(); err != nil {
+			return err
+		}
+	}
+	if c.Catalog == "" {
+		return usageError{errors.New("wedge edge needs --catalog FILE, or a settings file that names one")}
+	}
+	host, _ := os.Hostname() // an unnamed host is no reason not to serve
+	c.Name = cmp.Or(c.Name, host, "node")
+	c.Data = cmp.Or(c.Data, "wedge-data")
+	c.Listen = cmp.Or(c.Listen, ":8080")
+	c.Admin = cmp.Or(c.Admin, "127.0.0.1:8081")
+	c.AccessLog = cmp.Or(c.AccessLog, "-")
+	c.CacheMemory = cmp.Or(c.CacheMemory, 64<<20)
+	c.CacheDisk = cmp.Or(c.CacheDisk, 4<<30)
+	c.MaxBody = cmp.Or(c.MaxBody, 32<<20)
+	c.Drain = cmp.Or(c.Drain, drainGrace)
+	return nil
+}
+
+// merge reads the settings file; what the flags say comes first.
+func (c *edgeCmd) merge() error {
+	data, err := os.ReadFile(c.Config)
+	if err != nil {
+		return fmt.Errorf("cannot read the settings: %w", err)
+	}
+	var f edgeCmd
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("cannot use the settings in %s: %w", c.Config, err)
+	}
+	if f.Catalog != "" && !filepath.IsAbs(f.Catalog) {
+		f.Catalog = filepath.Join(filepath.Dir(c.Config), f.Catalog)
+	}
+	c.Catalog, c.Data, c.Name = cmp.Or(c.Catalog, f.Catalog), cmp.Or(c.Data, f.Data), cmp.Or(c.Name, f.Name)
+	c.Listen, c.Admin, c.AccessLog = cmp.Or(c.Listen, f.Listen), cmp.Or(c.Admin, f.Admin), cmp.Or(c.AccessLog, f.AccessLog)
+	c.CacheMemory, c.CacheDisk = cmp.Or(c.CacheMemory, f.CacheMemory), cmp.Or(c.CacheDisk, f.CacheDisk)
+	c.MaxBody, c.Drain = cmp.Or(c.MaxBody, f.MaxBody), cmp.Or(c.Drain, f.Drain)
+	return nil
+}
+
+func (c *edgeCmd) options() nodeOptions {
+	o := nodeOptions{
+		Name: c.Name, Listen: c.Listen, Admin: c.Admin, AdminToken: c.AdminToken, Data: c.Data, AccessLog: c.AccessLog,
+		CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, Drain: c.Drain,
+	}
+	if o.AccessLog == "off" {
+		o.AccessLog = ""
+	}
+	return o
+}
+
+// usageError is a command line that cannot be carried out as it is.
+type usageError struct{ error }
+
+// ExitCode is the process's exit code.
+func (usageError) ExitCode() int { return exitUsage }

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy"
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
+	"github.com/wedge-proxy/wedge/store/badger"
+	"github.com/wedge-proxy/wedge/store/memory"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// drainGrace is how long requests under way may take to end once the process is asked to.
+const drainGrace = 30 * time.Second
+
+// nodeOptions are what a node process is made of.
+type nodeOptions struct {
+	Name        string
+	Listen      string
+	Admin       string
+	AdminToken  string
+	Data        string
+	AccessLog   string // a file, "-" for standard output, "" for none
+	CacheMemory byteSize
+	CacheDisk   byteSize
+	MaxBody     byteSize
+	Drain       time.Duration
+}
+
+// node is a running node: the server between its drivers.
+type node struct {
+	o         nodeOptions
+	log       *slog.Logger
+	server    *proxy.Server
+	cache     *cache.Cache
+	memory    *memory.Cache[*cache.Entry]
+	disk      *badger.DB // nil if the store cannot be used
+	notes     []string
+	accessLog *obs.AccessLog
+	logFile   io.Closer
+	data      net.Listener
+	admin     net.Listener
+}
+
+// newNode opens the store and the listeners. dir is what file: secrets of the catalog are relative to.
+func newNode(o nodeOptions, dir string, log *slog.Logger) (n *node, err error) {
+	n = &node{o: o, log: log}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		n.note("cannot make the data folder; answers are kept in memory only", err)
+	}
+	if err := n.openLog(); err != nil {
+		return nil, err
+	}
+	if n.data, err = listen(o.Listen); err != nil {
+		return nil, err
+	}
+	if n.admin, err = listen(o.Admin); err != nil {
+		return nil, err
+	}
+	if err := n.adminToken(); err != nil {
+		return nil, err
+	}
+	if n.memory, err = memory.New(memory.Options[*cache.Entry]{
+		MaxBytes: int64(o.CacheMemory), Weight: (*cache.Entry).Weight,
+	}); err != nil {
+		return nil, err
+	}
+	return n, n.newServer(dir)
+}
+
+func (n *node) newServer(dir string) error {
+	co := cache.Options{Memory: memoryTier{n.memory}, Log: n.log}
+	po := proxy.Options{
+		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Log: n.log, AccessLog: n.accessLog,
+		MaxBody: int(n.o.MaxBody), Registry: obs.NewRegistry(),
+		Secret: func(ref string) (string, error) { return wire.ResolveSecret(ref, dir, os.LookupEnv, os.ReadFile) },
+	}
+	disk, err := badger.Open(filepath.Join(n.o.Data, "store"), badger.Options{Log: n.log, Recover: true})
+	if err == nil {
+		n.disk = disk
+		po.Durable = disk
+		tier, err := disk.Tier([]byte("cache"), int64(n.o.CacheDisk))
+		if err != nil {
+			return err
+		}
+		co.Disk = tier
+	} else {
+		n.note("cannot open the store; answers are kept in memory only", err)
+	}
+	n.cache = cache.New(co)
+	po.Cache = n.cache
+	n.server, err = proxy.New(po)
+	return err
+}
+
+// memoryTier lets the memory store keep entries.
+type memoryTier struct{ *memory.Cache[*cache.Entry] }
+
+func (m memoryTier) Set(key [32]byte, e *cache.Entry, ttl time.Duration) { m.Cache.Set(key, e, ttl) }
+
+// note says, in the log and on /status, what the node has to do without.
+func (n *node) note(what string, err error) {
+	n.notes = append(n.notes, what+": "+err.Error())
+	n.log.Error(what, "error", err)
+}
+
+func (n *node) openLog() error {
+	switch n.o.AccessLog {
+	case "":
+	case "-":
+		n.accessLog = obs.NewAccessLog(os.Stdout)
+	default:
+		f, err := os.OpenFile(n.o.AccessLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("cannot open the access log: %w", err)
+		}
+		n.accessLog, n.logFile = obs.NewAccessLog(f), f
+	}
+	return nil
+}
+
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address, or port 0 for a free one", addr, err)
+	}
+	return ln, nil
+}
+
+// adminToken makes sure that there is a token where the admin port is not on a loopback address.
+func (n *node) adminToken() error {
+	if a, ok := n.admin.Addr().(*net.TCPAddr); !ok || a.IP.IsLoopback() || n.o.AdminToken != "" {
+		return nil
+	}
+	path := filepath.Join(n.o.Data, "node.token")
+	token, err := secretFile(path, func() (string, error) {
+		var b [24]byte
+		_, err := rand.Read(b[:])
+		return hex.EncodeToString(b[:]), err
+	})
+	n.o.AdminToken = token
+	n.log.Info("the admin port wants the bearer token in "+path, "address", n.admin.Addr().String())
+	return err
+}
+
+// secretFile reads a secret that lies in a file, or makes one and writes it there for the owner alone.
+func secretFile(path string, fresh func() (string, error)) (string, error) {
+	if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
+		return string(b), nil
+	}
+	secret, err := fresh()
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+		return "", fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return secret, nil
+}
+
+// run serves until ctx ends, then drains.
+func (n *node) run(ctx context.Context) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	background, _ := errgroup.WithContext(work)
+	background.Go(func() error { return n.server.Run(work) })
+	background.Go(func() error { return n.cache.Run(work) })
+	if n.disk != nil {
+		background.Go(func() error { return n.disk.Run(work) })
+	}
+	logs, stopLogs := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLogs()
+	logged := make(chan error, 1)
+	go func() { logged <- n.runLog(logs) }()
+
+	admin := &http.Server{
+		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: func() []string { return n.notes }}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	front := make(chan error, 2)
+	go func() { front <- n.server.Serve(n.data) }()
+	go func() { front <- admin.Serve(n.admin) }()
+	var err error
+	waiting := 2
+	select {
+	case err = <-front:
+		waiting--
+	case <-ctx.Done():
+	}
+	err = errors.Join(err, n.drain(ctx, admin))
+	for range waiting {
+		if e := <-front; e != nil && !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	stopWork()
+	err = errors.Join(err, background.Wait())
+	stopLogs()
+	return errors.Join(err, <-logged)
+}
+
+func (n *node) runLog(ctx context.Context) error {
+	if n.accessLog == nil {
+		return nil
+	}
+	return n.accessLog.Run(ctx)
+}
+
+// drain lets requests under way end. The admin port answers until the last of them has.
+func (n *node) drain(ctx context.Context, admin *http.Server) error {
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.o.Drain)
+	defer cancel()
+	n.log.Info("draining", "up to", n.o.Drain.String())
+	if err := n.server.Shutdown(grace); err != nil {
+		n.log.Warn("requests were still under way when the time to drain was over", "error", err)
+	}
+	return admin.Close()
+}
+
+// close gives up what newNode opened.
+func (n *node) close() {
+	for _, ln := range []net.Listener{n.data, n.admin} {
+		if ln != nil {
+			_ = ln.Close() // run may have closed it
+		}
+	}
+	if n.memory != nil {
+		n.memory.Close()
+	}
+	if n.disk != nil {
+		if err := n.disk.Close(); err != nil {
+			n.log.Error("cannot close the store", "error", err)
+		}
+	}
+	if n.logFile != nil {
+		_ = n.logFile.Close()
+	}
+}
+
+// addresses is what addresses.json in the data folder says once the process is ready.
+type addresses struct {
+	Data  string `json:"data,omitempty"`
+	Admin string `json:"admin,omitempty"`
+	Sim   string `json:"sim,omitempty"`
+	Key   string `json:"key,omitempty"`
+}
+
+// write puts the file in place in one step, so that no reader sees half of it.
+func (a addresses) write(dir string) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "addresses.json")
+	if err := os.WriteFile(path+".tmp", append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("cannot write the addresses: %w", err)
+	}
+	return os.Rename(path+".tmp", path)
+}
