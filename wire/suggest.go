@@ -7,7 +7,7 @@ func suggest(word string, candidates []string) string {
 		if len(word) > 64 || len(c) > 64 {
 			continue
 		}
-		if d := distance(word, c); d < least {
+		if d := distance(word, c); d < least && d < len(word) {
 			best, least = c, d
 		}
 	}

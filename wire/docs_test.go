@@ -1,0 +1,31 @@
+package wire
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheReferenceIsTrue(t *testing.T) {
+	text := string(readFile(t, "../docs/CATALOG.md"))
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	require.NotEmpty(t, examples)
+	for _, example := range examples {
+		_, err := ParseCatalog("docs/CATALOG.md", []byte(example[1]))
+		assert.NoError(t, err, example[1])
+	}
+
+	source := string(readFile(t, "parse.go"))
+	fields := regexp.MustCompile(`(?:need|may)\("([a-z_]+)",`).FindAllStringSubmatch(source, -1)
+	require.Greater(t, len(fields), 60)
+	for _, field := range fields {
+		assert.Regexp(t, "[`{]"+field[1]+"\\b|## "+field[1], text, "the field %s is not documented", field[1])
+	}
+	for _, list := range [][]string{dialects, units, cacheModes, scopes, statuses, strategies, balances, phases, metrics, hooks, rights, spans, levels} {
+		for _, word := range list {
+			assert.Contains(t, text, "`"+word+"`")
+		}
+	}
+}
