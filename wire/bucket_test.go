@@ -69,11 +69,11 @@ func TestBucketsAreUniform(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.StringN(0, 20, -1).Draw(t, "seed")
 		prefix := rapid.StringN(0, 40, -1).Draw(t, "prefix")
-		counts := make([]int, 100)
-		for i := range 20_000 {
-			counts[Bucket(seed, fmt.Appendf(nil, "%s%d", prefix, i))/(Buckets/100)]++
+		counts := make([]int, 50)
+		for i := range 5_000 {
+			counts[Bucket(seed, fmt.Appendf(nil, "%s%d", prefix, i))/(Buckets/50)]++
 		}
-		require.Less(t, chiSquare(counts), 190.0, "99 degrees of freedom")
+		require.Less(t, chiSquare(counts), 120.0, "49 degrees of freedom")
 	})
 }
 
@@ -85,7 +85,7 @@ func TestExperimentsAreIndependent(t *testing.T) {
 			second = first + "/traffic"
 		}
 		counts := make([]int, 16)
-		for i := range 16_000 {
+		for i := range 4_800 {
 			unit := fmt.Appendf(nil, "user-%d", i)
 			counts[Bucket(first, unit)/(Buckets/4)*4+Bucket(second, unit)/(Buckets/4)]++
 		}
@@ -160,13 +160,13 @@ func TestRampOnlyAddsUnits(t *testing.T) {
 		for i, n := range owned(new, len(after)) {
 			outgrown = outgrown || i > 0 && n > Buckets/(len(after)-1)
 		}
-		for b := uint32(0); b < Buckets; b += 7 {
+		for b := uint32(0); b < Buckets; b += 13 {
 			was, is := old.Arm(b), new.Arm(b)
-			if was == arm {
-				require.Equal(t, arm, is, "bucket %d left the growing arm", b)
+			if was == arm && is != arm {
+				t.Fatalf("bucket %d left the growing arm for %d", b, is)
 			}
-			if !outgrown && is != was {
-				require.True(t, was == 0 && is == arm, "bucket %d went from %d to %d", b, was, is)
+			if is != was && !outgrown && (was != 0 || is != arm) {
+				t.Fatalf("bucket %d went from %d to %d", b, was, is)
 			}
 		}
 	})

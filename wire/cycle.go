@@ -46,12 +46,18 @@ func (l *linker) follow(n node, trail []node, depths map[node]int) {
 	depths[n] = finished
 }
 
-// names writes a trail as a@1.0.0 → b@2.0.0.
+// names writes a trail as a@1.0.0 → b@2.0.0, a long one without its middle.
 func (l *linker) names(trail []node) string {
-	all := make([]string, len(trail))
+	const most = 8
+	var all []string
 	for i, n := range trail {
-		m := &l.catalog.Models[n.model]
-		all[i] = m.Name + "@" + m.Versions[n.version].Version
+		if i == most-2 && len(trail) > most {
+			all = append(all, "…")
+		}
+		if i < most-2 || i >= len(trail)-2 {
+			m := &l.catalog.Models[n.model]
+			all = append(all, m.Name+"@"+m.Versions[n.version].Version)
+		}
 	}
 	return strings.Join(all, " → ")
 }

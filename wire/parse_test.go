@@ -236,6 +236,18 @@ func TestFallbackReferences(t *testing.T) {
 	f("n", `there is no model "n"`)
 }
 
+func TestLongCirclesAreShortened(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("providers: [{name: p, dialect: openai, base_url: 'http://127.0.0.1/v1'}]\nmodels:\n")
+	for i := range 20 {
+		fmt.Fprintf(&text, "  - {name: m%d, versions: [{version: 1.0.0, status: production, targets: [{provider: p, model: a}], fallback: [m%d]}]}\n", i, (i+1)%20)
+	}
+	list := problems(t, text.String())
+	require.Len(t, list, 1)
+	assert.Equal(t, "22:112: models[19].versions[0].fallback[0]: the fallbacks go round in a circle: "+
+		"m0@1.0.0 → m1@1.0.0 → m2@1.0.0 → m3@1.0.0 → m4@1.0.0 → m5@1.0.0 → … → m19@1.0.0 → m0@1.0.0", list[0].String())
+}
+
 func TestProblemsIsAnError(t *testing.T) {
 	_, err := ParseCatalog("f.yaml", []byte("modles: []\n"))
 	require.EqualError(t, err, `f.yaml:1:1: modles: unknown field "modles"; did you mean "models"?`)
