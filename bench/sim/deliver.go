@@ -25,10 +25,12 @@ type turn struct {
 	d     dialect
 	rec   *Record
 	start time.Time
+	own   settings // from the headers alone
 	set   settings
 	a     *answer
 	model string
 
+	id      []byte // of the request, as the answer tells it
 	buf     []byte // the body with its stamps
 	next    int    // the first event not yet sent
 	failAt  int    // the event before which a fault strikes; -1 is none
@@ -54,7 +56,7 @@ func (t *turn) release() {
 	if cap(buf) > keepBytes {
 		buf = nil
 	}
-	*t = turn{buf: buf}
+	*t = turn{buf: buf, id: t.id}
 	turns.Put(t)
 }
 
@@ -77,7 +79,27 @@ func (t *turn) deliver() {
 		t.abandon(err)
 		return
 	}
-	t.whole()
+	t.stamped()
+	switch half := t.buf[:len(t.buf)/2]; t.set.fault {
+	case faultCut, faultStall:
+		t.breakOff(half)
+	case faultCutClean:
+		t.ctx.Response.ImmediateHeaderFlush = true
+		t.ctx.SetBodyStream(bytes.NewReader(bytes.Clone(half)), -1)
+		t.finish(half)
+	case faultMalformed:
+		t.ctx.SetBody(half)
+		t.finish(half)
+	default:
+		t.ctx.SetBody(t.buf)
+		t.finish(t.buf)
+	}
+}
+
+// finish ends t once its whole body is with fasthttp.
+func (t *turn) finish(body []byte) {
+	t.sent = len(body)
+	t.state = StateFinished
 	t.release()
 }
 
@@ -85,7 +107,8 @@ func (t *turn) writeHead() {
 	h := &t.ctx.Response.Header
 	t.ctx.SetStatusCode(t.a.status)
 	h.SetContentType(t.a.contentType)
-	h.Set("X-Request-Id", t.s.requestID())
+	t.id = t.s.appendRequestID(t.id[:0])
+	h.SetBytesV("X-Request-Id", t.id)
 	if t.set.fault == fault429 {
 		h.Set("Retry-After", strconv.FormatInt(int64((t.set.retry+time.Second-1)/time.Second), 10))
 		h.Set("Retry-After-Ms", strconv.FormatInt(t.set.retry.Milliseconds(), 10))
@@ -117,9 +140,14 @@ func (t *turn) pause(d time.Duration) error {
 // abandon ends a whole answer whose client is gone.
 func (t *turn) abandon(err error) {
 	t.state = stateOf(err)
-	t.a = &answer{}
-	_ = t.conn.Close()
+	t.closeAfterBooking()
+}
+
+// closeAfterBooking ends t and only then the connection, so that whoever sees it closed finds the log complete.
+func (t *turn) closeAfterBooking() {
+	conn := t.conn
 	t.release()
+	_ = conn.Close()
 }
 
 // reset closes the connection so that the client's next read fails with "connection reset by peer".
@@ -127,10 +155,8 @@ func (t *turn) reset() {
 	if tcp, ok := t.conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	t.a = &answer{}
 	t.state = StateCut
-	_ = t.conn.Close()
-	t.release()
+	t.closeAfterBooking()
 }
 
 // stamped fills t.buf with the body, made now.
@@ -139,30 +165,9 @@ func (t *turn) stamped() {
 	t.a.stamp(t.buf, t.start.Unix())
 }
 
-// whole writes a whole answer, spoilt in the middle if its fault says so.
-func (t *turn) whole() {
-	t.stamped()
-	half := t.buf[:len(t.buf)/2]
-	t.state = StateFinished
-	switch t.set.fault {
-	case faultCut, faultStall:
-		t.broken(half)
-	case faultCutClean:
-		t.sent = len(half)
-		t.ctx.Response.ImmediateHeaderFlush = true
-		t.ctx.SetBodyStream(bytes.NewReader(bytes.Clone(half)), -1)
-	case faultMalformed:
-		t.sent = len(half)
-		t.ctx.SetBody(half)
-	default:
-		t.sent = len(t.buf)
-		t.ctx.SetBody(t.buf)
-	}
-}
-
-// broken announces the whole body, sends half of it past fasthttp, and then closes the connection, under
+// breakOff announces the whole body, sends half of it past fasthttp, and then closes the connection, under
 // stall only once the client has.
-func (t *turn) broken(half []byte) {
+func (t *turn) breakOff(half []byte) {
 	t.ctx.Response.Header.SetContentLength(len(t.buf))
 	head := t.ctx.Response.Header.Header()
 	_, err := t.conn.Write(append(append([]byte(nil), head...), half...))
@@ -174,7 +179,7 @@ func (t *turn) broken(half []byte) {
 	if err != nil {
 		t.state = stateOf(err)
 	}
-	_ = t.conn.Close()
+	t.closeAfterBooking()
 }
 
 func stateOf(err error) State {
@@ -225,6 +230,7 @@ func (t *turn) WriteTo(w io.Writer) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
+		t.foretell(len(batch))
 		m, err := w.Write(batch)
 		n += int64(m)
 		t.sent += m
@@ -233,6 +239,16 @@ func (t *turn) WriteTo(w io.Writer) (n int64, err error) {
 			return n, err
 		}
 	}
+}
+
+// foretell books a good end before the last n bytes are written: a client may act on the last event before
+// this goroutine runs again, and would find the request still open in the log. A failed write books again.
+func (t *turn) foretell(n int) {
+	if t.rec == nil || t.next < len(t.a.events) || t.failAt >= 0 {
+		return
+	}
+	now := time.Now()
+	t.s.log.update(t.rec, func(r *Record) { r.State, r.BytesSent, r.Ended = StateFinished, t.sent+n, &now })
 }
 
 // Read is WriteTo by pieces.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fastjson"
@@ -194,6 +195,37 @@ func stopsOf(v *fastjson.Value) ([]string, *failure) {
 	}
 	return stops, nil
 }
+
+// head is how a completion and all of its chunks begin, up to the inside of their choices.
+type head struct {
+	text  []byte
+	stamp int // where the creation time stands
+}
+
+func newHead(id, object, model, more string) head {
+	var h head
+	h.text = append(h.text, `{"id":"`+id+`","object":"`+object+`","created":`...)
+	h.stamp = len(h.text)
+	h.text = appendJSON(append(h.text, noStamp+`,"model":`...), model)
+	h.text = append(h.text, more...)
+	h.text = append(h.text, `,"system_fingerprint":"`+fingerprint(model)+`","choices":[`...)
+	return h
+}
+
+func (a *answer) putHead(h head) {
+	a.stamps = append(a.stamps, len(a.body)+h.stamp)
+	a.body = append(a.body, h.text...)
+}
+
+// grow makes room for a number of events that begin with h.
+func (a *answer) grow(events int, h head) {
+	a.body = slices.Grow(a.body, events*(len(h.text)+eventExtra))
+	a.events = slices.Grow(a.events, events)
+	a.stamps = slices.Grow(a.stamps, events)
+}
+
+// eventExtra is about what an event holds besides its head, in bytes.
+const eventExtra = 110
 
 // putUsage appends OpenAI's usage object for chat and text completions.
 func (a *answer) putUsage() {

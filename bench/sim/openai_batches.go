@@ -102,7 +102,7 @@ func (s *Server) runLine(p *fastjson.Parser, endpoint string, body *fastjson.Val
 		if rt.plan == nil || body == nil {
 			continue
 		}
-		a, failed := s.planJSON(p, rt, body.MarshalTo(nil), &settings{failAfter: -1})
+		a, failed := s.planJSON(p, rt, body.MarshalTo(nil), &settings{})
 		if failed == nil && !a.stream {
 			return a.status, a.body
 		}

@@ -6,6 +6,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
+// wholeSize is enough for most whole answers, in bytes.
+const wholeSize = 2 << 10
+
 // imageTokens is what any part of a message costs that is not text.
 const imageTokens = 85
 
@@ -18,7 +21,12 @@ func planChat(b *brain, v *fastjson.Value, own *settings) (*answer, *failure) {
 	a.obey(list, own)
 	rep := think(a, b.seed)
 	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
-	w := chatWriter{answer: out, ask: a, reply: rep, id: rep.id.id("chatcmpl-", 29), print: fingerprint(a.model)}
+	w := chatWriter{answer: out, ask: a, reply: rep}
+	object := "chat.completion"
+	if a.stream {
+		object = "chat.completion.chunk"
+	}
+	w.head = newHead(rep.id.id("chatcmpl-", 29), object, a.model, `,"service_tier":"default"`)
 	if a.stream {
 		out.stream, out.contentType = true, typeEvents
 		w.stream()
@@ -253,28 +261,14 @@ type chatWriter struct {
 	*answer
 	ask   *ask
 	reply *reply
-	id    string
-	print string
+	head  head
 
 	current int // the choice whose chunk is being written
 }
 
-func (w *chatWriter) head(object string) {
-	w.put(`{"id":"`)
-	w.put(w.id)
-	w.put(`","object":"`)
-	w.put(object)
-	w.put(`","created":`)
-	w.appendStamp()
-	w.put(`,"model":`)
-	w.putJSON(w.ask.model)
-	w.put(`,"service_tier":"default","system_fingerprint":"`)
-	w.put(w.print)
-	w.put(`","choices":[`)
-}
-
 func (w *chatWriter) whole() {
-	w.head("chat.completion")
+	w.body = make([]byte, 0, wholeSize)
+	w.putHead(w.head)
 	for i := range w.reply.choices {
 		c := &w.reply.choices[i]
 		if i > 0 {

@@ -3,6 +3,7 @@ package sim
 // stream writes the reply as chunks: for every choice its role, its content by pieces and its end, the
 // choices taking turns; then the usage, if asked for; then the end of the stream.
 func (w *chatWriter) stream() {
+	w.grow(w.out+3*len(w.reply.choices)+2, w.head)
 	for i := range w.reply.choices {
 		w.open(i)
 		if len(w.reply.choices[i].calls) > 0 {
@@ -24,7 +25,7 @@ func (w *chatWriter) stream() {
 	}
 	if w.ask.usage {
 		w.put("data: ")
-		w.head("chat.completion.chunk")
+		w.putHead(w.head)
 		w.put(`],"usage":`)
 		w.putUsage()
 		w.put("}")
@@ -88,7 +89,7 @@ func (w *chatWriter) callPiece(i, piece int) bool {
 // open begins a chunk of choice i, up to the inside of its delta.
 func (w *chatWriter) open(i int) {
 	w.put("data: ")
-	w.head("chat.completion.chunk")
+	w.putHead(w.head)
 	w.put(`{"index":`)
 	w.putInt(i)
 	w.put(`,"delta":{`)

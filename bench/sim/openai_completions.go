@@ -11,7 +11,7 @@ func planCompletions(b *brain, v *fastjson.Value, own *settings) (*answer, *fail
 	a.obey(list, own)
 	rep := think(a, b.seed)
 	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
-	w := completionWriter{answer: out, ask: a, reply: rep, id: rep.id.id("cmpl-", 29)}
+	w := completionWriter{answer: out, ask: a, reply: rep, head: newHead(rep.id.id("cmpl-", 29), "text_completion", a.model, "")}
 	if a.stream {
 		out.stream, out.contentType = true, typeEvents
 		w.stream()
@@ -121,19 +121,7 @@ type completionWriter struct {
 	*answer
 	ask   *ask
 	reply *reply
-	id    string
-}
-
-func (w *completionWriter) head() {
-	w.put(`{"id":"`)
-	w.put(w.id)
-	w.put(`","object":"text_completion","created":`)
-	w.appendStamp()
-	w.put(`,"model":`)
-	w.putJSON(w.ask.model)
-	w.put(`,"system_fingerprint":"`)
-	w.put(fingerprint(w.ask.model))
-	w.put(`","choices":[`)
+	head  head
 }
 
 // choice writes a range of the tokens of choice i.
@@ -192,7 +180,7 @@ func (w *completionWriter) alternatives(token string) {
 }
 
 func (w *completionWriter) whole() {
-	w.head()
+	w.putHead(w.head)
 	for i := range w.reply.choices {
 		if i > 0 {
 			w.put(",")
@@ -206,6 +194,7 @@ func (w *completionWriter) whole() {
 }
 
 func (w *completionWriter) stream() {
+	w.grow(w.out+len(w.reply.choices)+2, w.head)
 	for piece, more := 0, true; more; piece++ {
 		more = false
 		for i := range w.reply.choices {
@@ -222,7 +211,7 @@ func (w *completionWriter) stream() {
 	}
 	if w.ask.usage {
 		w.put("data: ")
-		w.head()
+		w.putHead(w.head)
 		w.put(`],"usage":`)
 		w.putUsage()
 		w.put("}")
@@ -234,7 +223,7 @@ func (w *completionWriter) stream() {
 
 func (w *completionWriter) event(i, from, to int, finish string) {
 	w.put("data: ")
-	w.head()
+	w.putHead(w.head)
 	w.choice(i, from, to, finish)
 	w.put("]")
 	if w.ask.usage {

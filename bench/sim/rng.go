@@ -26,20 +26,23 @@ const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 // id returns prefix and n letters and digits.
 func (r *rng) id(prefix string, n int) string {
-	b := make([]byte, 0, len(prefix)+n)
-	b = append(b, prefix...)
-	for range n {
-		b = append(b, idAlphabet[r.below(len(idAlphabet))])
-	}
-	return string(b)
+	return string(r.appendDigits(append(make([]byte, 0, 64), prefix...), idAlphabet, n))
 }
 
 // hex returns prefix and n lower-case hexadecimal digits.
 func (r *rng) hex(prefix string, n int) string {
-	b := make([]byte, 0, len(prefix)+n)
-	b = append(b, prefix...)
-	for range n {
-		b = append(b, hexDigits[r.below(16)])
+	return string(r.appendDigits(append(make([]byte, 0, 64), prefix...), hexDigits, n))
+}
+
+// appendDigits appends n characters of alphabet, which has at most 64: one draw is enough for ten of them.
+func (r *rng) appendDigits(dst []byte, alphabet string, n int) []byte {
+	var x uint64
+	for i := range n {
+		if i%10 == 0 {
+			x = r.next()
+		}
+		dst = append(dst, alphabet[x%uint64(len(alphabet))])
+		x /= uint64(len(alphabet))
 	}
-	return string(b)
+	return dst
 }

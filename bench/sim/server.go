@@ -92,6 +92,8 @@ func New(o Options) (*Server, error) {
 		ReadBufferSize:     16 << 10,
 		ConnState:          s.stats.connState,
 		CloseOnShutdown:    true,
+		// Its pool's keeper sleeps for this long, also after a shutdown.
+		MaxIdleWorkerDuration: 200 * time.Millisecond,
 		// Connections that break are this server's trade, not news.
 		Logger: log.New(io.Discard, "", 0),
 	}
@@ -154,9 +156,10 @@ func (s *Server) ClearScript() { s.script.clear() }
 // Stats returns the server's counters.
 func (s *Server) Stats() Stats { return s.stats.snapshot() }
 
-func (s *Server) requestID() string {
+// appendRequestID appends an id that no other request has.
+func (s *Server) appendRequestID(dst []byte) []byte {
 	r := rng(mix(s.brain.seed ^ s.serial.Add(1)))
-	return r.hex("req_", 32)
+	return r.appendDigits(append(dst, "req_"...), hexDigits, 32)
 }
 
 // handle answers one request.
@@ -176,8 +179,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 // prepare finds t's answer, its settings and its fault.
 func (t *turn) prepare() {
 	ctx, s := t.ctx, t.s
-	own := settings{failAfter: -1}
-	special, f := readHeaders(ctx, &own)
+	special, f := readHeaders(ctx, &t.own)
 	rt, args, routeFailure := s.route(ctx)
 	t.d = rt.dialect
 	switch {
@@ -187,7 +189,7 @@ func (t *turn) prepare() {
 	case routeFailure != nil:
 		f = routeFailure
 	default:
-		t.a, f = s.answer(ctx, rt, args, &own, special)
+		t.a, f = s.answer(t, rt, args, special)
 	}
 	if f != nil {
 		t.a = f.answer(t.d)
@@ -201,11 +203,11 @@ func (t *turn) prepare() {
 }
 
 // answer plans the answer, or remembers it.
-func (s *Server) answer(ctx *fasthttp.RequestCtx, rt *route, args string, own *settings, special bool) (*answer, *failure) {
+func (s *Server) answer(t *turn, rt *route, args string, special bool) (*answer, *failure) {
 	if rt.plan == nil {
-		return rt.serve(s, ctx, args)
+		return rt.serve(s, t.ctx, args)
 	}
-	body := ctx.Request.Body()
+	body := t.ctx.Request.Body()
 	if !special {
 		if a := s.memo.get(rt.path, body); a != nil {
 			return a, nil
@@ -213,7 +215,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, rt *route, args string, own *s
 	}
 	p := s.parsers.Get()
 	defer s.parsers.Put(p)
-	a, f := s.planJSON(p, rt, body, own)
+	a, f := s.planJSON(p, rt, body, &t.own)
 	if f == nil && !special {
 		s.memo.put(rt.path, body, a)
 	}
@@ -308,8 +310,10 @@ func (s *Server) begun(t *turn) {
 // end books the rest of t.
 func (s *Server) end(t *turn) {
 	s.stats.openRequests.Add(-1)
-	s.stats.tokensIn.Add(uint64(t.a.in))
-	s.stats.tokensOut.Add(uint64(t.a.out))
+	if t.state == StateFinished {
+		s.stats.tokensIn.Add(uint64(t.a.in))
+		s.stats.tokensOut.Add(uint64(t.a.out))
+	}
 	s.stats.bytesSent.Add(uint64(t.sent))
 	if t.state == StateClientGone {
 		s.stats.clientGone.Add(1)
