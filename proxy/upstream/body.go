@@ -38,6 +38,7 @@ type chunkState uint8
 
 const (
 	chunkSize      chunkState = iota // in the digits
+	chunkBlank                       // in white space behind the digits
 	chunkExt                         // in the extensions
 	chunkSizeLF                      // after the CR of the size line
 	chunkData                        // in the payload
@@ -84,7 +85,7 @@ func (b *body) take(k int) {
 	case frameLength:
 		b.left -= int64(k)
 	case frameChunked:
-		if b.left -= int64(k); b.left == 0 {
+		if b.left -= int64(k); b.left == 0 && b.state == chunkData {
 			b.state = chunkDataCR
 		}
 	}
@@ -119,13 +120,8 @@ func (b *body) step(c byte) error {
 	switch b.state {
 	case chunkSize:
 		return b.sizeByte(c)
-	case chunkExt:
-		if c == '\r' {
-			b.state = chunkSizeLF
-		} else if c == '\n' {
-			return errChunkSize
-		}
-		return b.count()
+	case chunkBlank, chunkExt:
+		return b.extByte(c)
 	case chunkSizeLF:
 		return b.sizeEnd(c)
 	case chunkDataCR:
@@ -148,15 +144,26 @@ func (b *body) sizeByte(c byte) error {
 		return nil
 	case d >= 0 || b.digit == 0:
 		return errChunkSize
+	default:
+		b.state = chunkBlank
+		return b.extByte(c)
+	}
+}
+
+// extByte takes what stands between the digits and the LF; extensions are skipped.
+func (b *body) extByte(c byte) error {
+	switch {
 	case c == '\r':
 		b.state = chunkSizeLF
-		return nil
-	case c == ';' || c == ' ' || c == '\t':
+	case c == '\n':
+		return errChunkSize
+	case b.state == chunkExt || isBlank(c):
+	case c == ';':
 		b.state = chunkExt
-		return nil
 	default:
 		return errChunkSize
 	}
+	return b.count()
 }
 
 func (b *body) sizeEnd(c byte) error {
