@@ -181,7 +181,7 @@ func (s *Server) status(o AdminOptions) *Status {
 		st.Notes = o.Notes()
 	}
 	snap := s.snap.Load()
-	if snap == nil {
+	if snap.Digest == "" {
 		return st
 	}
 	st.Bundle = &statusBundle{snap.Digest, snap.Loaded.UTC(), time.Since(snap.Loaded).Seconds(), len(snap.catalog.Models), len(snap.catalog.Keys)}

@@ -287,8 +287,9 @@ func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again
 	switch {
 	case status == 429:
 		x.up.leave(route.Limited, retryAfter)
-		x.retryAfter = max(retryAfter, time.Second)
-		return fail(codeRateLimited, "", who+" limits its requests now; try again after the time that retry-after tells"), true
+		failure = fail(codeRateLimited, "", who+" limits its requests now; try again after the time that retry-after tells")
+		failure.RetryAfter = max(retryAfter, time.Second)
+		return failure, true
 	case status == 408 || status >= 500:
 		x.up.leave(route.Bad, 0)
 		return fail(codeUpstreamError, "", who+" failed with status "+strconv.Itoa(status)+"; try again"), true

@@ -50,6 +50,7 @@ type exchange struct {
 	body   []byte // what goes upstream
 	lines  []byte // its header lines
 	out    []byte // a whole answer, or the last part of a stream
+	tries  [maxTries]try
 }
 
 // state is what release makes zero.
@@ -91,12 +92,10 @@ type state struct {
 	watched  bool
 	alarm    *alarm
 	plan     plan
-	tries    [maxTries]try
 	upstream time.Duration // spent waiting for providers
 
 	// What was answered.
 	failure    *dialect.Error
-	retryAfter time.Duration
 	answered   *target
 	usage      dialect.Usage
 	cost       int64
@@ -133,6 +132,7 @@ func (x *exchange) release() {
 			*b = nil
 		}
 	}
+	clear(x.tries[:min(x.plan.attempts, maxTries)])
 	x.state = state{}
 	exchanges.Put(x)
 }

@@ -49,15 +49,17 @@ type explainSlot struct {
 
 func newExplainRing() *explainRing { return &explainRing{slots: make([]explainSlot, explainSize)} }
 
-func (e *explainRing) put(r *record) {
-	s := &e.slots[r.seq%explainSize]
+// next locks the record that is to tell of a request, over the oldest one; done gives it back.
+func (e *explainRing) next(seq uint64) (s *explainSlot) {
+	s = &e.slots[seq%explainSize]
 	s.mu.Lock()
 	if s.r == nil {
 		s.r = new(record) // on first use: an idle node has none
 	}
-	*s.r = *r
-	s.mu.Unlock()
+	return s
 }
+
+func (s *explainSlot) done() { s.mu.Unlock() }
 
 // get copies the record of a request, if it is still there.
 func (e *explainRing) get(seq uint64, id []byte) (r record, ok bool) {

@@ -19,22 +19,26 @@ func (x *exchange) finish() {
 	if x.gone {
 		x.status = statusGone
 	}
-	var r record
-	x.describe(&r)
-	x.s.metrics.observe(x, &r)
+	slot := x.s.explain.next(x.id.seq)
+	x.describe(slot.r)
+	x.s.metrics.observe(x, slot.r)
 	if x.s.o.AccessLog != nil {
-		x.s.o.AccessLog.Write(&obs.AccessRecord{
-			Time: r.start.UnixNano(), RequestID: bytesx.String(x.id.bytes()), Method: bytesx.String(x.ctx.Method()),
-			Path: bytesx.String(x.ctx.Path()), Model: r.model, Version: r.version, Provider: r.provider, Target: r.target,
-			Cache: r.cache, Code: r.code, Key: r.key, Experiment: r.experiment, ClientIP: x.clientIP(),
-			Status: r.status, Attempts: r.attempts, InputTokens: r.usage.Input, OutputTokens: r.usage.Output, Bytes: r.bytes,
-			DurationUS: r.took.Microseconds(), OverheadUS: r.overhead.Microseconds(), TTFTUS: r.firstToken.Microseconds(),
-			CostNano: max(0, r.cost), Stream: r.stream,
-		})
+		x.log(slot.r)
 	}
-	x.s.explain.put(&r)
+	slot.done()
 	x.s.inFlight.Add(-1)
 	x.release()
+}
+
+func (x *exchange) log(r *record) {
+	x.s.o.AccessLog.Write(&obs.AccessRecord{
+		Time: r.start.UnixNano(), RequestID: bytesx.String(x.id.bytes()), Method: bytesx.String(x.ctx.Method()),
+		Path: bytesx.String(x.ctx.Path()), Model: r.model, Version: r.version, Provider: r.provider, Target: r.target,
+		Cache: r.cache, Code: r.code, Key: r.key, Experiment: x.armName(), ClientIP: x.clientIP(),
+		Status: r.status, Attempts: r.attempts, InputTokens: r.usage.Input, OutputTokens: r.usage.Output, Bytes: r.bytes,
+		DurationUS: r.took.Microseconds(), OverheadUS: r.overhead.Microseconds(), TTFTUS: r.firstToken.Microseconds(),
+		CostNano: max(0, r.cost), Stream: r.stream,
+	})
 }
 
 func (x *exchange) clientIP() string {
@@ -46,11 +50,14 @@ func (x *exchange) clientIP() string {
 
 // describe writes down what became of the request, without a word of its prompt or its answer.
 func (x *exchange) describe(r *record) {
-	r.id, r.seq, r.start, r.took = x.id.text, x.id.seq, x.start, time.Since(x.start)
-	r.op, r.stream, r.status, r.bytes = x.op, x.streaming, x.status, x.sent
-	r.why, r.cache, r.reason = x.why, x.cache.String(), x.reason
-	r.usage, r.cost, r.overhead, r.upstream, r.firstToken = x.usage, x.cost, x.overhead, x.upstream, x.firstToken
-	r.attempts, r.digest = x.plan.attempts, x.snap.Digest
+	*r = record{
+		id: x.id.text, start: x.start, took: x.overhead, op: x.op, stream: x.streaming, status: x.status, bytes: x.sent,
+		why: x.why, cache: x.cache.String(), reason: x.reason, usage: x.usage, cost: x.cost, overhead: x.overhead,
+		upstream: x.upstream, firstToken: x.firstToken, attempts: x.plan.attempts, digest: x.snap.Digest,
+	}
+	if x.streamed || !x.cache.hit() { // a hit is over when its first byte is
+		r.took = time.Since(x.start)
+	}
 	if x.who != nil {
 		r.key, r.tenant = x.who.Name, x.who.Tenant
 	}

@@ -226,9 +226,7 @@ func (x *exchange) setHeaders() {
 		h.SetCanonical(headerVersion, bytesOf(x.version.Version.Version.Version))
 	}
 	if x.exp != nil {
-		var b [128]byte
-		v := append(append(append(b[:0], x.exp.Name...), '='), x.exp.Experiment.Arms[x.arm].Name...)
-		h.SetCanonical(headerExperiment, v)
+		h.SetCanonical(headerExperiment, bytesOf(x.armName()))
 	}
 	x.setOriginHeaders(h)
 	x.setCacheHeaders(h)
@@ -243,6 +241,14 @@ func (x *exchange) setHeaders() {
 	} else {
 		h.SetContentTypeBytes(valueJSON)
 	}
+}
+
+// armName is the experiment and the arm as name=arm.
+func (x *exchange) armName() string {
+	if x.exp == nil {
+		return ""
+	}
+	return x.exp.Labels[x.arm]
 }
 
 // setOriginHeaders says who answered.

@@ -120,12 +120,12 @@ func (m *metrics) count(x *exchange, r *record) {
 // registerState exposes what is read when somebody asks.
 func (s *Server) registerState(r *obs.Registry) {
 	r.GaugeFunc(obs.Opts{Name: "wedge_bundle_info", Help: "1 for the catalog in use.", Labels: []string{"digest"}}, func(emit obs.Emit) {
-		if snap := s.snap.Load(); snap != nil {
+		if snap := s.snap.Load(); snap.Digest != "" {
 			emit(1, snap.Digest)
 		}
 	})
 	r.GaugeFunc(obs.Opts{Name: "wedge_bundle_age_seconds", Help: "Age of the catalog in use."}, func(emit obs.Emit) {
-		if snap := s.snap.Load(); snap != nil {
+		if snap := s.snap.Load(); snap.Digest != "" {
 			emit(time.Since(snap.Loaded).Seconds())
 		}
 	})
@@ -147,11 +147,7 @@ func (s *Server) registerTargets(r *obs.Registry) {
 	labels := []string{"model", "version", "target", "provider"}
 	each := func(read func(t *target) float64) func(obs.Emit) {
 		return func(emit obs.Emit) {
-			snap := s.snap.Load()
-			if snap == nil {
-				return
-			}
-			for _, v := range snap.versions {
+			for _, v := range s.snap.Load().versions {
 				for i := range v.targets {
 					t := &v.targets[i]
 					emit(read(t), v.label, v.Version.Version.Version, t.Name, t.provider.Name)

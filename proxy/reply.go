@@ -145,6 +145,7 @@ func (x *exchange) endStream(w io.Writer, err error) error {
 	default:
 		x.failure = x.explainFailure(err)
 	}
+	x.failure.Stream = &x.up.events
 	x.out = x.s.o.Errors.AppendStreamError(x.out[:0], x.op, x.failure, string(x.id.bytes()))
 	n, err := w.Write(x.out)
 	x.sent += int64(n)
@@ -229,9 +230,9 @@ func (x *exchange) refuse(e *dialect.Error) {
 	h := &x.ctx.Response.Header
 	h.SetContentTypeBytes(valueJSON)
 	h.SetCanonical(headerError, []byte(e.Code))
-	if x.retryAfter > 0 && e.Status == 429 {
-		h.SetCanonical(headerRetryAfter, strconv.AppendInt(nil, int64((x.retryAfter+time.Second-1)/time.Second), 10))
-		h.SetCanonical(headerRetryAfterMS, strconv.AppendInt(nil, x.retryAfter.Milliseconds(), 10))
+	if d := e.RetryAfter; d > 0 {
+		h.SetCanonical(headerRetryAfter, strconv.AppendInt(nil, int64((d+time.Second-1)/time.Second), 10))
+		h.SetCanonical(headerRetryAfterMS, strconv.AppendInt(nil, d.Milliseconds(), 10))
 	}
 	x.ctx.Response.SetStatusCode(e.Status)
 	if e.Body != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/downstream"
 	"github.com/wedge-proxy/wedge/proxy/route"
@@ -86,7 +87,7 @@ func orDefault[T comparable](p *T, value T) {
 	}
 }
 
-// Server answers clients. It has no snapshot, and answers draining-like errors, until Publish was called.
+// Server answers clients. Until a catalog was published it refuses every request.
 type Server struct {
 	o       Options
 	http    fasthttp.Server
@@ -131,6 +132,7 @@ func New(o Options) (*Server, error) {
 		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
 		LazyRequestTime: true,
 	}
+	s.snap.Store(&Snapshot{table: catalog.Compile(&wire.Catalog{})})
 	s.registerState(o.Registry)
 	return s, nil
 }
@@ -145,7 +147,7 @@ func (quietLogger) Printf(string, ...any) {}
 func (s *Server) Publish(c *wire.Catalog, source string) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
-	if old := s.snap.Load(); old != nil && old.Digest == c.Digest() {
+	if s.snap.Load().Digest == c.Digest() {
 		s.refusal.Store(nil)
 		return nil
 	}
@@ -197,7 +199,7 @@ func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
 		return errors.New("draining")
-	case s.snap.Load() == nil:
+	case s.snap.Load().Digest == "":
 		return errors.New("no catalog is in use yet")
 	case !s.serving.Load():
 		return errors.New("the listener is not open")
@@ -227,7 +229,7 @@ func (x *exchange) admissible(inFlight int64) *dialect.Error {
 		return fail(codeDraining, "", "this node is shutting down; ask another one")
 	case inFlight > int64(x.s.o.MaxInFlight):
 		return fail(codeOverloaded, "", "this node has as many requests under way as it takes; try again later")
-	case x.snap == nil:
+	case x.snap.Digest == "":
 		return fail(codeDraining, "", "this node has no catalog yet; try again later")
 	}
 	return nil

@@ -72,7 +72,6 @@ type target struct {
 	model    []byte // the upstream's name of the model, as JSON
 	price    budget.Price
 	timeout  time.Duration
-	handles  handles
 }
 
 const (

@@ -49,7 +49,8 @@ type Version struct {
 // Experiment is a running experiment.
 type Experiment struct {
 	*wire.Experiment
-	Arms []*Version // by arm
+	Arms   []*Version // by arm
+	Labels []string   // name=arm, by arm
 
 	assign wire.Assignment
 }
@@ -129,6 +130,7 @@ func compileModel(w *wire.Model, index *int) *Model {
 func (m *Model) addExperiment(c *wire.Catalog, w *wire.Experiment) {
 	e := &Experiment{Experiment: w, assign: wire.CompileExperiment(c, w)}
 	for _, arm := range w.Arms {
+		e.Labels = append(e.Labels, w.Name+"="+arm.Name)
 		for _, v := range m.Versions {
 			if v.Version.Version == arm.Version {
 				e.Arms = append(e.Arms, v)

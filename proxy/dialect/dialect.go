@@ -2,7 +2,10 @@
 // is, what an answer tells, and how an error reads. It knows no provider; the packages below it know one each.
 package dialect
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Op is the operation that a client asks for. Ops are part of cache keys: never renumber them.
 type Op uint8
@@ -89,6 +92,9 @@ type Error struct {
 	Code    string // of the closed vocabulary
 	Message string // what could not be done, to what, and what to do
 	Param   string // the request's field at fault, or ""
+	Body    []byte // a provider's own error object in the client's dialect; nil where there is none to pass on
+
+	RetryAfter time.Duration // how long to wait before asking again; 0 where nobody knows
 
 	Stream *Stream // the broken stream, where one had begun: its terminal error carries on its id and numbering
 }
