@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,7 +67,7 @@ type DB struct {
 
 	mu     sync.Mutex
 	tiers  []*Tier
-	closed bool
+	closed atomic.Bool
 }
 
 // Open opens the store in dir, or makes one. It wraps ErrLocked, ErrCorrupt, or the system's error.
@@ -94,8 +96,10 @@ func Open(dir string, o Options) (*DB, error) {
 		return nil, err
 	}
 	db.kv = kv
-	db.version = kv.database().MaxVersion()
-	return db, nil
+	return db, kv.with(func(b *bg.DB) error {
+		db.version = b.MaxVersion()
+		return nil
+	})
 }
 
 func (db *DB) kvDir() string { return filepath.Join(db.dir, "kv") }
@@ -116,7 +120,7 @@ func (db *DB) startAfresh(cause error) (*engine, error) {
 func (db *DB) Tier(name []byte, limit int64) (*Tier, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.closed {
+	if db.closed.Load() {
 		return nil, store.ErrClosed
 	}
 	for _, t := range db.tiers {
@@ -134,11 +138,12 @@ func (db *DB) Tier(name []byte, limit int64) (*Tier, error) {
 
 // Get returns the durable value of key, or store.ErrNotFound.
 func (db *DB) Get(key []byte) ([]byte, error) {
+	if db.closed.Load() {
+		return nil, store.ErrClosed
+	}
 	r := newReader(nil, key, userMark)
 	defer r.release()
 	switch err := db.kv.read(r.stored, r); {
-	case errors.Is(err, errAbsent) && db.kv.database() == nil:
-		return nil, store.ErrClosed
 	case r.damaged:
 		return nil, fmt.Errorf("badger: cannot read the value of %q: %w", key, ErrCorrupt)
 	case errors.Is(err, errAbsent):
@@ -186,49 +191,74 @@ func (db *DB) writeKV(mark byte, key, sealed []byte) error {
 }
 
 // Each calls visit with the durable values whose key begins with prefix, in the order of the keys, until visit
-// fails. The slices are valid during the call only.
+// fails. Visit may keep the slices and use the store; what is written meanwhile may or may not be visited.
 func (db *DB) Each(prefix []byte, visit func(key, value []byte) error) error {
 	return db.eachKV(userMark, prefix, visit)
 }
 
+// pageBytes is about how much eachKV holds in memory.
+const pageBytes = 1 << 20
+
+type pair struct{ key, value []byte }
+
 func (db *DB) eachKV(mark byte, prefix []byte, visit func(key, value []byte) error) error {
-	kv := db.kv.database()
-	if kv == nil {
-		return store.ErrClosed
-	}
-	return kv.View(func(txn *bg.Txn) error {
-		o := bg.DefaultIteratorOptions
-		o.PrefetchValues = false
-		o.Prefix = append([]byte{mark}, prefix...)
-		it := txn.NewIterator(o)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			key := it.Item().Key()[1:]
-			err := it.Item().Value(func(sealed []byte) error {
-				value, _, ok := unseal(key, sealed)
-				if !ok {
-					return fmt.Errorf("badger: cannot read the value of %q: %w", key, ErrCorrupt)
-				}
-				return visit(key, value)
-			})
-			if err != nil {
+	stored := append([]byte{mark}, prefix...)
+	from := stored
+	for from != nil {
+		var page []pair
+		err := db.kv.with(func(b *bg.DB) (err error) {
+			page, from, err = readPage(b, stored, from)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			if err := visit(p.key, p.value); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+	}
+	return nil
+}
+
+// readPage copies some values under prefix, from the key from on, and returns where the next page begins, nil
+// if there is none.
+func readPage(b *bg.DB, prefix, from []byte) (page []pair, next []byte, err error) {
+	txn := b.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	o := bg.DefaultIteratorOptions
+	o.PrefetchValues = false
+	o.Prefix = prefix
+	it := txn.NewIterator(o)
+	defer it.Close()
+	size := 0
+	for it.Seek(from); it.Valid(); it.Next() {
+		stored := it.Item().KeyCopy(nil)
+		if size >= pageBytes {
+			return page, stored, nil
+		}
+		sealed, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return nil, nil, fmt.Errorf("badger: cannot read the value of %q: %w", stored[1:], err)
+		}
+		value, _, ok := unseal(stored[1:], sealed)
+		if !ok {
+			return nil, nil, fmt.Errorf("badger: cannot read the value of %q: %w", stored[1:], ErrCorrupt)
+		}
+		page = append(page, pair{stored[1:], value})
+		size += len(stored) + len(sealed)
+	}
+	return page, nil, nil
 }
 
 // Sync returns when everything that Put and Delete acknowledged outlives a power cut.
 func (db *DB) Sync() error {
-	kv := db.kv.database()
-	if kv == nil {
-		return store.ErrClosed
-	}
-	if err := kv.Sync(); err != nil {
+	err := db.kv.with((*bg.DB).Sync)
+	if err != nil && !errors.Is(err, store.ErrClosed) {
 		return fmt.Errorf("badger: cannot sync %s: %w", db.dir, err)
 	}
-	return nil
+	return err
 }
 
 // Size tells the bytes that the store takes on the disk: tables with their logs, and values.
@@ -273,21 +303,21 @@ func (db *DB) tidy() {
 func (db *DB) collect(ctx context.Context) {
 	db.tidying.Lock()
 	defer db.tidying.Unlock()
-	kv := db.kv.database()
-	if kv == nil || !db.space.forDurable() {
-		return
-	}
-	db.order.Lock()
-	kv.SetDiscardTs(db.version)
-	db.order.Unlock()
 	for range gcRounds {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !db.space.forDurable() {
 			return
 		}
-		switch err := kv.RunValueLogGC(0.5); {
-		case errors.Is(err, bg.ErrNoRewrite), errors.Is(err, bg.ErrRejected):
+		db.order.Lock()
+		newest := db.version
+		db.order.Unlock()
+		err := db.kv.with(func(b *bg.DB) error {
+			b.SetDiscardTs(newest)
+			return b.RunValueLogGC(0.5)
+		})
+		if errors.Is(err, bg.ErrNoRewrite) || errors.Is(err, bg.ErrRejected) || errors.Is(err, store.ErrClosed) {
 			return
-		case err != nil:
+		}
+		if err != nil {
 			db.log.Warn("cannot collect the garbage of the node's store", "dir", db.dir, "err", err)
 			return
 		}
@@ -300,7 +330,7 @@ func (db *DB) Close() error {
 	defer db.tidying.Unlock()
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.closed = true
+	db.closed.Store(true)
 	var errs []error
 	for _, t := range db.tiers {
 		errs = append(errs, t.close())

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	bg "github.com/dgraph-io/badger/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -83,13 +84,13 @@ func TestGarbageOfDurableValuesIsCollected(t *testing.T) {
 		}
 	}
 	_, before := db.Size()
-	require.NoError(t, db.kv.database().Flatten(1))
+	require.NoError(t, db.kv.with(func(b *bg.DB) error { return b.Flatten(1) }))
 	require.Eventually(t, func() bool {
 		db.collect(context.Background())
 		for n := range 3000 { // compactions, which find the garbage, come with writes
 			require.NoError(t, db.Put(fmt.Append(nil, "small", n), bytes.Repeat([]byte{1}, 400)))
 		}
-		require.NoError(t, db.kv.database().Flatten(1))
+		require.NoError(t, db.kv.with(func(b *bg.DB) error { return b.Flatten(1) }))
 		_, after := db.Size()
 		return after < before/2
 	}, time.Minute, time.Millisecond)

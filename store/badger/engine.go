@@ -232,14 +232,14 @@ func (c *commit) wait(patience time.Duration) (finished bool, err error) {
 	return true, nil
 }
 
-// database returns the open Badger for maintenance, or nil.
-func (e *engine) database() *bg.DB {
+// with calls use with the open Badger, which is not closed meanwhile; use must not come back to the engine.
+func (e *engine) with(use func(db *bg.DB) error) error {
 	e.use.RLock()
 	defer e.use.RUnlock()
 	if e.handle == nil {
-		return nil
+		return store.ErrClosed
 	}
-	return e.handle.db
+	return use(e.handle.db)
 }
 
 // close lets running reads end and closes Badger, which flushes. Where the disk has no room for that, Badger is

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,12 +27,28 @@ const childEnv = "WEDGE_BADGER_CHILD"
 const killLimit = MinLimit // small, so that segments come and go while the process dies
 
 func runChildIfAsked() {
+	if dir := os.Getenv(childEnv + "_OPEN"); dir != "" {
+		openOnce(dir)
+	}
 	if dir := os.Getenv(childEnv); dir != "" {
 		if err := writeUntilKilled(dir); err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
 	}
+}
+
+// openOnce opens and closes a store that may end the process.
+func openOnce(dir string) {
+	db, err := Open(dir, Options{MinFree: 1 << 20, Recover: true})
+	if err == nil {
+		_, err = db.Tier([]byte("cache"), 64<<20)
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // writeUntilKilled writes values in order and tells on stdout what has been acknowledged.
@@ -158,4 +175,38 @@ func checkSurvivor(t *testing.T, dir string, from int, told map[string]int) {
 		require.GreaterOrEqual(t, numberOf(t, value), put)
 	}
 	require.Zero(t, tier.damaged.Load())
+}
+
+func TestAStoreThatEndsItsProcessIsRecovered(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	tier := tierOf(t, db, 64<<20)
+	for n := range 3 {
+		put(t, tier, fmt.Sprint("k", n), "value", time.Time{})
+		if n < 2 {
+			turn(t, tier)
+		}
+	}
+	require.NoError(t, db.Put([]byte("k"), []byte("durable")))
+	require.NoError(t, db.Close())
+	damage(t, filepath.Join(dir, "tiers", "cache", "00000002", "*.sst"))
+
+	died := 0
+	for died <= maxAttempts {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childEnv+"_OPEN="+dir)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			break
+		}
+		died++
+		t.Logf("%.200s", out)
+	}
+	require.LessOrEqual(t, died, maxAttempts)
+	db = openDB(t, dir)
+	tier = tierOf(t, db, 64<<20)
+	require.Equal(t, []string{"value", missing, "value"}, []string{lookup(tier, "k0"), lookup(tier, "k1"), lookup(tier, "k2")})
+	value, err := db.Get([]byte("k"))
+	require.NoError(t, err)
+	require.Equal(t, "durable", string(value))
 }

@@ -14,6 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	runChildIfAsked()
+	runLongChildIfAsked()
 	goleak.VerifyTestMain(m)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	bg "github.com/dgraph-io/badger/v4"
 )
 
 // segment is one engine of a tier: the newest takes writes, the others are sealed.
@@ -15,6 +17,7 @@ type segment struct {
 	*engine
 	seq     uint64 // grows by one with each segment
 	sealed  bool   // guarded by db.tidying
+	version uint64 // the newest when it was opened
 	bytes   atomic.Int64
 	entries atomic.Int64
 }
@@ -82,13 +85,15 @@ func flushed(dir string) bool {
 func (s *segment) count() {
 	lsm, vlog := occupied(s.dir)
 	s.bytes.Store(lsm + vlog)
-	var entries int64
-	if db := s.database(); db != nil {
-		for _, table := range db.Tables() {
+	_ = s.with(func(b *bg.DB) error {
+		var entries int64
+		for _, table := range b.Tables() {
 			entries += int64(table.KeyCount)
 		}
-	}
-	s.entries.Store(entries)
+		s.entries.Store(entries)
+		s.version = b.MaxVersion()
+		return nil
+	})
 }
 
 // seal closes the segment and opens it again read-only, which frees its write buffers and compactors. Reads in

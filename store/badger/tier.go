@@ -58,7 +58,7 @@ func openTier(db *DB, name string, limit int64) (*Tier, error) {
 		db: db, name: name, limit: limit,
 		dir: filepath.Join(db.dir, "tiers", url.PathEscape(name)),
 		shape: shape{
-			memTable: min(max(share/8, 2<<20), 8<<20),
+			memTable: min(max(share/8, 2<<20), 4<<20),
 			valueLog: min(max(share/4, 16<<20), 64<<20),
 		},
 	}
@@ -82,48 +82,49 @@ func openTier(db *DB, name string, limit int64) (*Tier, error) {
 	t.segments.Store(&segments)
 	t.version = newest
 	for _, s := range segments {
-		t.version = max(t.version, s.database().MaxVersion())
+		t.version = max(t.version, s.version)
 	}
 	return t, nil
 }
 
-// openSegments opens the newest segment for writing and the others sealed, all at once. It leaves out damaged
-// ones if the store may recover, and makes a new one if none is left.
-func (t *Tier) openSegments(seqs []uint64) ([]*segment, error) {
+// openSegments opens the newest segment for writing and the others sealed, one after the other, so that one that
+// ends the process can be told from the rest. It leaves out damaged ones if the store may recover, and makes a
+// new one if the newest is left out.
+func (t *Tier) openSegments(seqs []uint64) (segments []*segment, err error) {
+	defer func() {
+		if err != nil {
+			for _, s := range segments {
+				err = errors.Join(err, s.close())
+			}
+		}
+	}()
+	shape := t.shape
+	for _, seq := range seqs {
+		s, err := openSegment(t.dir, seq, shape, t.db.space, t.db.badger)
+		shape.readOnly = true
+		if errors.Is(err, ErrCorrupt) && t.db.recover {
+			if err := t.abandon(seq, err); err != nil {
+				return segments, err
+			}
+			continue
+		}
+		if err != nil {
+			return segments, err
+		}
+		segments = append(segments, s)
+	}
+	if len(segments) > 0 && segments[0].seq == seqs[0] {
+		return segments, nil
+	}
 	next := uint64(1)
 	if len(seqs) > 0 {
 		next = seqs[0] + 1
 	}
-	opened := make([]*segment, len(seqs))
-	errs := make([]error, len(seqs))
-	var wg sync.WaitGroup
-	for i, seq := range seqs {
-		wg.Go(func() {
-			s := t.shape
-			s.readOnly = i > 0
-			opened[i], errs[i] = openSegment(t.dir, seq, s, t.db.space, t.db.badger)
-			if errors.Is(errs[i], ErrCorrupt) && t.db.recover {
-				errs[i] = t.abandon(seq, errs[i])
-			}
-		})
-	}
-	wg.Wait()
-	writable := len(seqs) > 0 && opened[0] != nil
-	segments := slices.DeleteFunc(opened, func(s *segment) bool { return s == nil })
-	err := errors.Join(errs...)
-	if err == nil && !writable {
-		var s *segment
-		if s, err = openSegment(t.dir, next, t.shape, t.db.space, t.db.badger); err == nil {
-			segments = append([]*segment{s}, segments...)
-		}
-	}
+	s, err := openSegment(t.dir, next, t.shape, t.db.space, t.db.badger)
 	if err != nil {
-		for _, s := range segments {
-			err = errors.Join(err, s.close())
-		}
-		return nil, err
+		return segments, err
 	}
-	return segments, nil
+	return append([]*segment{s}, segments...), nil
 }
 
 // abandon deletes a damaged segment: it is a part of a cache.
