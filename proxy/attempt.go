@@ -203,11 +203,11 @@ func (x *exchange) openStream(t *target) (failure *dialect.Error, again bool) {
 	for err == nil && x.up.events.Events == 0 {
 		first, err = x.up.Pull(first)
 	}
-	if events := x.up.events.Events; events == 0 || events == 1 && errors.Is(err, errStreamFailed) {
+	if err == io.EOF && x.up.events.Events == 0 {
+		err = errUnfinished
+	}
+	if err != nil && err != io.EOF {
 		stream.PutBuffer(first)
-		if err == nil || err == io.EOF {
-			err = errUnfinished
-		}
 		return x.failed(err)
 	}
 	x.answered = t

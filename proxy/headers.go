@@ -202,12 +202,15 @@ func (x *exchange) appendUpstreamHead(dst []byte, t *target) []byte {
 
 // upstreamPath is the request's path below the provider's base URL.
 func (x *exchange) upstreamPath() []byte {
-	path := bytes.TrimPrefix(x.ctx.URI().PathOriginal(), []byte("/v1"))
+	path := bytes.TrimPrefix(x.ctx.Path(), []byte("/v1"))
 	if q := x.query(); len(q) > 0 {
 		return append(append(append([]byte(nil), path...), '?'), q...)
 	}
 	return path
 }
+
+// plainPath says that the path is written as it is meant: what the node has checked is what a provider is asked for.
+func (x *exchange) plainPath() bool { return bytes.Equal(x.ctx.URI().PathOriginal(), x.ctx.Path()) }
 
 func isEventStream(contentType []byte) bool {
 	return len(contentType) >= 17 && bytes.EqualFold(contentType[:17], []byte("text/event-stream"))

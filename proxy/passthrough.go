@@ -19,6 +19,9 @@ func (x *exchange) passThrough(rest []byte) *dialect.Error {
 	if e := x.authenticate(); e != nil {
 		return e
 	}
+	if !x.plainPath() {
+		return fail(codeInvalidRequest, "", "the path holds escapes, empty or dot segments; write it plainly")
+	}
 	if e := x.readControls(); e != nil {
 		return e
 	}

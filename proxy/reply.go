@@ -29,8 +29,8 @@ func (x *exchange) reply() *dialect.Error {
 	}
 	if len(x.out) > 0 && x.answeredWhole() {
 		if !x.streaming {
-			x.setHeaders()
 			x.price()
+			x.setHeaders()
 			x.sendOut()
 			return nil
 		}

@@ -225,7 +225,7 @@ func (s *Server) compileVersion(snap *Snapshot, v *catalog.Version) (*version, e
 		return c, fmt.Errorf("%d targets are more than the %d that a version may have", len(v.Targets), route.MaxTargets)
 	}
 	for i := range v.Targets {
-		t := s.compileTarget(snap, &v.Targets[i])
+		t := s.compileTarget(snap, &v.Targets[i], s.live.Get(targetKey(snap.providers[v.Targets[i].Provider], &v.Targets[i])))
 		c.targets = append(c.targets, t)
 		live, weights = append(live, t.live), append(weights, t.Weight)
 	}
@@ -240,11 +240,10 @@ func (s *Server) compileVersion(snap *Snapshot, v *catalog.Version) (*version, e
 	return c, nil
 }
 
-func (s *Server) compileTarget(snap *Snapshot, t *wire.Target) target {
+func (s *Server) compileTarget(snap *Snapshot, t *wire.Target, live *route.Target) target {
 	p := snap.providers[t.Provider]
 	c := target{
-		Target: t, provider: p, timeout: t.Timeout,
-		live:  s.live.Get(targetKey(p, t)),
+		Target: t, provider: p, timeout: t.Timeout, live: live,
 		model: request.AppendString(nil, t.Model),
 		price: snap.prices[[2]string{t.Provider, t.Model}],
 	}
@@ -304,7 +303,7 @@ func (s *Server) directVersion(snap *Snapshot, p *provider, model string) *versi
 	w := &wire.Version{Version: "direct", Targets: []wire.Target{{Provider: p.Name, Model: model, Name: p.Name, Weight: 1}}}
 	m := &catalog.Model{Model: &wire.Model{Name: p.Name + "/" + model, Unit: "request", Cache: wire.CacheRule{Mode: "off"}}}
 	v := &version{Version: &catalog.Version{Version: w, Model: m}, label: p.Name + "/*", attempts: 1}
-	t := s.compileTarget(snap, &w.Targets[0])
+	t := s.compileTarget(snap, &w.Targets[0], new(route.Target)) // a client's word makes no live state
 	v.targets, v.set = []target{t}, route.NewSet([]*route.Target{t.live}, []int{1})
 	return v
 }

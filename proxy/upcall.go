@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -240,7 +241,7 @@ func (u *upcall) keep(whole []byte) {
 		return
 	}
 	e := &k.entry
-	e.Stream, e.Body, e.Usage = true, whole[:u.n:u.n], u.events.Usage
+	e.Stream, e.Body, e.Usage = true, bytes.Clone(whole), u.events.Usage // without the buffer's spare room
 	if e.Terminal = u.terminal; e.Terminal < 0 {
 		e.Terminal = u.n
 	}
