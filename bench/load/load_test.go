@@ -29,6 +29,7 @@ func serve(t *testing.T, h fasthttp.RequestHandler) string {
 	}()
 	t.Cleanup(func() {
 		assert.NoError(t, srv.Shutdown())
+		_ = ln.Close() // Shutdown knows the listener only once Serve has begun
 		<-done
 	})
 	return ln.Addr().String()

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"time"
+
+	"github.com/wedge-proxy/wedge/bench/internal/drive"
+)
+
+// Names of the subjects in results and rows.
+const (
+	direct = "direct"
+	node   = "wedge"
+)
+
+// set is one load that several subjects bear in turn.
+type set struct {
+	name       string
+	title      string
+	floor      string // mode of bench/floor
+	peers      []string
+	use        string // what the peers are configured for: pass, cache or stream
+	flags      []string
+	model      string // asked of the node
+	upstream   string // asked of everybody else: what the node's catalog makes of model
+	load       drive.Options
+	distinct   uint64 // bodies, sent in turn
+	warm       uint64 // requests to every subject before its first round
+	runFor     time.Duration
+	withDirect bool // also measure the provider without a proxy
+	rows       []target
+}
+
+// target is one row of the verdict: a metric of the node against another subject's.
+type target struct {
+	what    string
+	metric  metric
+	against string // "" compares the metric itself with the limit
+	added   bool   // the limit is on the difference, not on the ratio
+	limit   float64
+}
+
+// metric is one figure of a run.
+type metric struct {
+	name, unit string
+	of         func(*drive.Report) float64
+}
+
+var (
+	cpu  = metric{"CPU", "CPU-s/10k", func(r *drive.Report) float64 { return r.Used.Per10k }}
+	p50  = metric{"p50", "µs", func(r *drive.Report) float64 { return r.Latency.P50 }}
+	p99  = metric{"p99", "µs", func(r *drive.Report) float64 { return r.Latency.P99 }}
+	peak = metric{"peak RSS", "MB", func(r *drive.Report) float64 { return float64(r.Used.Peak) / 1e6 }}
+	ttfb = func(name string, of func(*drive.Quantiles) float64) metric {
+		return metric{"first byte " + name, "µs", func(r *drive.Report) float64 {
+			if r.TTFB == nil {
+				return 0
+			}
+			return of(r.TTFB)
+		}}
+	}
+	ttfb50 = ttfb("p50", func(q *drive.Quantiles) float64 { return q.P50 })
+	ttfb99 = ttfb("p99", func(q *drive.Quantiles) float64 { return q.P99 })
+)
+
+// loads are the sets that consist of load alone, in the order of the table.
+var loads = []set{
+	{
+		name: "pass", title: "pass-through, whole answers, closed loop, 64 connections",
+		floor: "proxy", peers: []string{"nginx", "haproxy"}, use: "pass", withDirect: true,
+		model: "bench-pass", upstream: "sim;tokens=90", distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
+		rows: []target{
+			{what: "pass-through, CPU, against bare fasthttp", metric: cpu, against: "floor-proxy", limit: 1.25},
+			{what: "pass-through, CPU, against nginx (no target)", metric: cpu, against: "nginx"},
+			{what: "pass-through, CPU, against HAProxy (no target)", metric: cpu, against: "haproxy"},
+		},
+	},
+	{
+		name: "hit", title: "exact hits from memory, 256 bodies, closed loop, 64 connections",
+		floor: "map", peers: []string{"nginx"}, use: "cache",
+		model: "bench-cache", upstream: "sim;tokens=90", distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
+		rows: []target{
+			{what: "memory hit, CPU, against bare fasthttp + map", metric: cpu, against: "floor-map", limit: 1.20},
+			{what: "memory hit, CPU, against nginx proxy_cache", metric: cpu, against: "nginx", limit: 0.75},
+		},
+	},
+	{
+		name: "disk", title: "exact hits from Badger, 20,000 bodies over 1 MiB of memory, closed loop, 64 connections",
+		floor: "map", flags: []string{"--cache-memory", "1MiB"},
+		model: "bench-cache", upstream: "sim;tokens=90", distinct: 20_000, warm: 40_000, load: drive.Options{Conns: 64},
+		rows: []target{{what: "disk hit, CPU, against bare fasthttp + map", metric: cpu, against: "floor-map", limit: 1.5}},
+	},
+	{
+		name: "disk-open", title: "exact hits from Badger, 20,000 bodies over 1 MiB of memory, 2,000 requests a second",
+		flags: []string{"--cache-memory", "1MiB"},
+		model: "bench-cache", upstream: "sim;tokens=90", distinct: 20_000, warm: 40_000,
+		load: drive.Options{Conns: 64, Rate: 2000},
+		rows: []target{{what: "disk hit, p99 at 2,000/s", metric: p99, limit: 1000}},
+	},
+	{
+		name: "sse", title: "streams of 64 events in a burst, closed loop, 32 connections",
+		floor: "stream", peers: []string{"nginx", "haproxy"}, use: "stream", withDirect: true,
+		model: "bench-sse", upstream: "sim;tokens=64;chunks=64", distinct: 256, warm: 200,
+		load: drive.Options{Conns: 32, Stream: true},
+		rows: []target{
+			{what: "burst of 64 events, CPU, against nginx unbuffered", metric: cpu, against: "nginx", limit: 1.1},
+			{what: "burst of 64 events, CPU, against a coalescing fasthttp (no target)", metric: cpu, against: "floor-stream"},
+		},
+	},
+	{
+		name: "open", title: "pass-through, whole answers, 2,000 requests a second",
+		floor: "proxy", peers: []string{"nginx", "haproxy"}, use: "pass", withDirect: true,
+		model: "bench-pass", upstream: "sim;tokens=90", distinct: 256, warm: 2000,
+		load: drive.Options{Conns: 64, Rate: 2000},
+		rows: []target{
+			{what: "added latency at 2,000/s, p50", metric: p50, against: direct, added: true, limit: 250},
+			{what: "added latency at 2,000/s, p99", metric: p99, against: direct, added: true, limit: 2000},
+		},
+	},
+	{
+		name: "ttft", title: "streams from a provider that takes 50 ms, 500 requests a second",
+		floor: "stream", peers: []string{"nginx", "haproxy"}, use: "stream", withDirect: true,
+		model: "bench-ttft", upstream: "sim;ttft=50ms;tokens=16;chunks=16", distinct: 256, warm: 200,
+		load: drive.Options{Conns: 256, Rate: 500, Stream: true},
+		rows: []target{
+			{what: "added time to the first byte at 500/s, p50", metric: ttfb50, against: direct, added: true, limit: 300},
+			{what: "added time to the first byte at 500/s, p99", metric: ttfb99, against: direct, added: true, limit: 2000},
+		},
+	},
+	{
+		name: "hold", title: "1,000 streams held for 5 s, an event each 200 ms",
+		floor: "stream", peers: []string{"nginx", "haproxy"}, use: "stream",
+		model: "bench-hold", upstream: "sim;ttft=200ms;tokens=25;chunks=25;tps=5", distinct: 1000,
+		load: drive.Options{Conns: 1000, Requests: 1000, Stream: true},
+		rows: []target{{what: "1,000 open streams, peak RSS", metric: peak, limit: 64}},
+	},
+}
