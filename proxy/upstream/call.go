@@ -106,11 +106,8 @@ func (c *Call) AppendAll(dst []byte, max int) ([]byte, error) {
 	if c.err == nil && c.Encoded() && !c.body.done() {
 		return c.gunzip(dst, max)
 	}
-	if c.head.length > int64(max) && c.body.frame == frameLength {
-		return dst, ErrBodyTooLarge
-	}
 	if c.body.frame == frameLength {
-		dst = slices.Grow(dst, int(c.body.left))
+		return c.appendLength(dst, max)
 	}
 	from := len(dst)
 	for {
@@ -127,6 +124,35 @@ func (c *Call) AppendAll(dst []byte, max int) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
+	}
+}
+
+// appendLength is AppendAll for a body whose length is known: its bytes go straight to where they belong.
+func (c *Call) appendLength(dst []byte, max int) ([]byte, error) {
+	if c.body.left > int64(max) {
+		return dst, ErrBodyTooLarge
+	}
+	dst = slices.Grow(dst, int(c.body.left))
+	for {
+		payload, err := c.payload()
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+		if n := len(payload); n > 0 {
+			dst = append(dst, payload...)
+			c.consume(n)
+			continue
+		}
+		n := len(dst)
+		m, err := c.fillInto(dst[n : n+int(c.body.left)])
+		if err != nil {
+			return dst, err
+		}
+		dst = dst[:n+m]
+		c.body.take(m)
 	}
 }
 
@@ -196,13 +222,9 @@ func (c *Call) consume(n int) {
 	c.conn.discard(n)
 }
 
-// fill waits for raw bytes, for as long as ChunkTimeout allows.
+// fill waits for raw bytes.
 func (c *Call) fill() error {
-	var deadline time.Time
-	if c.chunkTimeout > 0 {
-		deadline = time.Now().Add(c.chunkTimeout)
-	}
-	err := c.conn.tcp.SetDeadline(deadline)
+	err := c.setTimeout()
 	if err == nil {
 		err = c.conn.fill()
 	}
@@ -210,6 +232,28 @@ func (c *Call) fill() error {
 		return c.ended(err)
 	}
 	return nil
+}
+
+// fillInto waits for bytes that are all payload and reads them into p.
+func (c *Call) fillInto(p []byte) (int, error) {
+	err := c.setTimeout()
+	n := 0
+	if err == nil {
+		n, err = c.conn.fillInto(p)
+	}
+	if err != nil {
+		return 0, c.ended(err)
+	}
+	return n, nil
+}
+
+// setTimeout allows the next wait as long as ChunkTimeout says.
+func (c *Call) setTimeout() error {
+	var deadline time.Time
+	if c.chunkTimeout > 0 {
+		deadline = time.Now().Add(c.chunkTimeout)
+	}
+	return c.conn.tcp.SetDeadline(deadline)
 }
 
 // ended remembers what a failed read of the body means: for a body that ends with its connection, its end.

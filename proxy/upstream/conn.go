@@ -34,7 +34,9 @@ type conn struct {
 	vecMem    [2][]byte
 
 	// The read attempt's arguments and results; the functions are made once, at the dial.
-	fd   int // of the attempt that is running, else -1
+	into []byte // where to read; nil means into a buffer of the pool
+	fd   int    // of the attempt that is running, else -1
+	n    int
 	err  error
 	wait func(fd uintptr) bool
 	once func(fd uintptr)
@@ -55,12 +57,23 @@ func newConn(nc net.Conn) (*conn, error) {
 	return cn, nil
 }
 
-// fill waits until the socket is readable and reads once. It must be called with no unread bytes.
+// fill waits until the socket is readable and reads once, into a buffer. It must be called with no unread bytes.
 func (cn *conn) fill() error {
 	if err := cn.raw.Read(cn.wait); err != nil {
 		return err
 	}
 	return cn.err
+}
+
+// fillInto is fill into p.
+func (cn *conn) fillInto(p []byte) (int, error) {
+	cn.into = p
+	err := cn.fill()
+	cn.into = nil
+	if err != nil {
+		return 0, err
+	}
+	return cn.n, nil
 }
 
 // fillNow reads what the socket has, or returns errAgain.
@@ -74,23 +87,35 @@ func (cn *conn) fillNow() error {
 // attempt reads once without blocking; false means that there was nothing to read. The runtime parks the
 // goroutine then, with no buffer in its hands.
 func (cn *conn) attempt(fd uintptr) bool {
-	b := buffers.Get().(*buffer)
-	cn.fd = int(fd)
-	var n int
-	if cn.tls != nil {
-		n, cn.err = cn.tls.Read(b[:])
-	} else {
-		n, cn.err = readNow(cn.fd, b[:])
-	}
-	cn.fd = -1
-	if n == 0 {
-		buffers.Put(b)
+	if cn.into != nil {
+		cn.n, cn.err = cn.readNow(int(fd), cn.into)
 		return cn.err != errAgain
 	}
-	cn.buf, cn.r, cn.w, cn.err = b, 0, n, nil
+	b := buffers.Get().(*buffer)
+	n, err := cn.readNow(int(fd), b[:])
+	cn.err = err
+	if n == 0 {
+		buffers.Put(b)
+		return err != errAgain
+	}
+	cn.buf, cn.r, cn.w = b, 0, n
 	// A TLS read ends at its record's end, whatever else has arrived.
 	cn.full = n == len(b) || cn.tls != nil
 	return true
+}
+
+// readNow reads once. Bytes come without an error: that is told by the next attempt.
+func (cn *conn) readNow(fd int, p []byte) (n int, err error) {
+	if cn.tls == nil {
+		return readSocket(fd, p)
+	}
+	cn.fd = fd
+	n, err = cn.tls.Read(p)
+	cn.fd = -1
+	if n > 0 {
+		err = nil
+	}
+	return n, err
 }
 
 // alive reports whether an idle connection may carry another request: nothing has been said on it. A FIN, a
@@ -151,10 +176,11 @@ func (t transport) Read(p []byte) (int, error) {
 	if t.cn.fd < 0 {
 		return t.Conn.Read(p)
 	}
-	return readNow(t.cn.fd, p)
+	return readSocket(t.cn.fd, p)
 }
 
-func readNow(fd int, p []byte) (int, error) {
+// readSocket reads what a socket has, or returns errAgain.
+func readSocket(fd int, p []byte) (int, error) {
 	for {
 		n, err := unix.Read(fd, p)
 		switch {
