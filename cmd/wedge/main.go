@@ -24,6 +24,7 @@ type cli struct {
 	Up      upCmd      `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
 	Edge    edgeCmd    `cmd:"" help:"Run one node."`
 	Sim     simCmd     `cmd:"" help:"Run a simulated provider."`
+	Check   checkCmd   `cmd:"" help:"List every problem of a catalog."`
 	Version versionCmd `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
 }
 

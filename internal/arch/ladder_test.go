@@ -83,7 +83,7 @@ var ladder = map[string]row{
 	"bench/floor":            {rung: 5, modules: []string{fasthttp, xxhash}},
 	"bench/guard":            {rung: 5},
 	"bench/load":             {rung: 5},
-	"cmd/wedge":              {rung: 5, modules: []string{fasthttp, kong, xsync}},
+	"cmd/wedge":              {rung: 5, modules: []string{fasthttp, kong, xsync, yaml}},
 	"internal/e2e":           {rung: 5},
 	"internal/tools/testsum": {rung: 5},
 }
