@@ -312,7 +312,7 @@ func TestTimeouts(t *testing.T) {
 		}
 		p.gone()
 	})
-	deaf := listen(t, func(*peer) { time.Sleep(5 * limit) })
+	deaf := listen(t, func(*peer) { <-t.Context().Done() })
 	for name, tc := range map[string]struct {
 		url   string
 		body  int
@@ -349,7 +349,7 @@ func TestTimeouts(t *testing.T) {
 		assert.Equal(t, tc.phase != PhaseDial, f.Sent, name)
 		assert.Equal(t, tc.got, string(got), name)
 		assert.GreaterOrEqual(t, took, limit-5*time.Millisecond, name)
-		assert.Less(t, took, 10*limit, name)
+		assert.Less(t, took, 30*limit, name)
 		open, _ := e.Conns()
 		assert.Zero(t, open, name)
 	}
