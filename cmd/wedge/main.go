@@ -25,6 +25,7 @@ type cli struct {
 	Edge    edgeCmd    `cmd:"" help:"Run one node."`
 	Sim     simCmd     `cmd:"" help:"Run a simulated provider."`
 	Check   checkCmd   `cmd:"" help:"List every problem of a catalog."`
+	Key     keyCmd     `cmd:"" help:"Make virtual keys."`
 	Version versionCmd `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
 }
 
