@@ -161,9 +161,9 @@ func (x *exchange) settleStream() {
 	x.price()
 }
 
-// Close is called by fasthttp when the stream was written, or could not be.
+// Close is called by fasthttp when the stream was written, or could not be. The connection stays corked: what
+// fasthttp still has to write to end the body joins the last burst, and the next read lets both go.
 func (x *exchange) Close() error {
-	x.uncorkLater()
 	x.finish()
 	return nil
 }
@@ -180,8 +180,6 @@ func (x *exchange) uncork() error {
 	}
 	return nil
 }
-
-func (x *exchange) uncorkLater() { _ = x.uncork() }
 
 // price settles what the answer cost the operator: nothing if it came from the cache or from somebody else's call.
 func (x *exchange) price() {

@@ -23,6 +23,7 @@ type Conn struct {
 	id       uint32 // spreads connections over a Watcher
 	closed   atomic.Bool
 
+	peer     string // the client's IP address, once asked for
 	timeout  time.Duration
 	deadline time.Time // the write deadline that is set, if it is the connection's own
 
@@ -36,6 +37,18 @@ type Conn struct {
 	fd    int32
 	probe func(fd uintptr)
 	left  bool
+}
+
+// PeerIP is the client's IP address as text.
+func (c *Conn) PeerIP() string {
+	if c.peer == "" {
+		if c.peer = c.RemoteAddr().String(); c.peer != "" {
+			if host, _, err := net.SplitHostPort(c.peer); err == nil {
+				c.peer = host
+			}
+		}
+	}
+	return c.peer
 }
 
 // NetConn is the connection beneath.
