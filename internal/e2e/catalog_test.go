@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// catalog is a catalog while a test writes it: the entries of its sections as YAML.
+type catalog struct {
+	providers, models, experiments, prices, keys []string
+}
+
+// at adds a provider at an address.
+func (c *catalog) at(name, addr, more string) *catalog {
+	c.providers = append(c.providers, fmt.Sprintf(`{name: %s, dialect: openai, base_url: "http://%s/v1"%s}`, name, addr, more))
+	return c
+}
+
+// model adds a model with one version, 1.0.0. more are fields of the model, such as "cache: {mode: exact}".
+func (c *catalog) model(name, more string, targets ...string) *catalog {
+	if more != "" {
+		more = ", " + more
+	}
+	c.models = append(c.models, fmt.Sprintf(`{name: %s%s, versions: [{version: 1.0.0, status: production, targets: [%s]}]}`,
+		name, more, strings.Join(targets, ", ")))
+	return c
+}
+
+// key adds a virtual key that may use every model. more are further fields, such as "may: [arm]".
+func (c *catalog) key(name, more string) *catalog {
+	if !strings.Contains(more, "models:") {
+		more = strings.TrimSuffix(`models: ["*"], `+more, ", ")
+	}
+	key := keyOf(name)
+	c.keys = append(c.keys, fmt.Sprintf(`{name: %s, id: %s, hash: "sha256:%x", %s}`, name, key[:15], sha256.Sum256([]byte(key)), more))
+	return c
+}
+
+// target is a target of a version. more are further fields, such as "weight: 2".
+func target(provider, model, more string) string {
+	if more != "" {
+		more = ", " + more
+	}
+	return fmt.Sprintf(`{provider: %s, model: "%s"%s}`, provider, model, more)
+}
+
+func (c *catalog) String() string {
+	var b strings.Builder
+	section := func(name string, entries []string) {
+		if len(entries) > 0 {
+			fmt.Fprintf(&b, "%s:\n  - %s\n", name, strings.Join(entries, "\n  - "))
+		}
+	}
+	section("providers", c.providers)
+	section("models", c.models)
+	section("experiments", c.experiments)
+	section("prices", c.prices)
+	section("keys", c.keys)
+	return b.String()
+}
+
+// keyOf is the virtual key of a name.
+func keyOf(name string) string {
+	sum := sha256.Sum256([]byte("key of " + name))
+	digits := hex.EncodeToString(sum[:])
+	return "wk_" + digits[:12] + "_" + digits[12:52]
+}
+
+func readJSON(path string, into any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, into)
+}
