@@ -76,8 +76,8 @@ func (v *View) replaceModel(model []byte) bool {
 // replaceUsage makes the body's stream_options ask for usage. It returns false if the body has none.
 func (v *View) replaceUsage() bool {
 	k := v.find(keyStreamOpts)
-	if k < 0 || v.fields.includeUsage {
-		return k >= 0
+	if k < 0 {
+		return false
 	}
 	options := &v.top[k]
 	if v.isNull(options) {

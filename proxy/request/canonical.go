@@ -11,7 +11,7 @@ func (v *View) AppendCanonical(dst []byte, e *Edits) []byte {
 	for k := range v.top {
 		m := &v.top[k]
 		for len(added) > 0 && compareKeys(e.sets[added[0]].names[0], v.keyOf(m)) < 0 {
-			dst = e.sets[added[0]].appendCanonical(dst)
+			dst = append(dst, e.sets[added[0]].added...)
 			added = added[1:]
 		}
 		if len(replaced) > 0 && int(replaced[0].member) == k {
@@ -24,7 +24,7 @@ func (v *View) AppendCanonical(dst []byte, e *Edits) []byte {
 		}
 	}
 	for _, k := range added {
-		dst = e.sets[k].appendCanonical(dst)
+		dst = append(dst, e.sets[k].added...)
 	}
 	return closeObject(dst)
 }

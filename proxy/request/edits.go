@@ -26,7 +26,7 @@ type set struct {
 	value     []byte // as given, without white space around it
 	member    []byte // "key":value
 	canonical []byte // the value's canonical form
-	flags     uint8  // the key's role
+	added     []byte // the canonical form of the member and a comma, or nothing if it does not count
 }
 
 // CompileEdits prepares the edits of a version. A member counts as present if it is there under its key or an
@@ -55,7 +55,7 @@ func CompileEdits(params, force []Set) (*Edits, error) {
 
 func compileSets(dst []set, sets []Set, force bool) ([]set, error) {
 	for _, s := range sets {
-		c := set{force: force, flags: role([]byte(s.Key))}
+		c := set{force: force}
 		for _, name := range append([]string{s.Key}, s.Aliases...) {
 			if name == "model" || name == "stream" || name == "stream_options" {
 				return nil, fmt.Errorf("%q follows each request: take it out", name)
@@ -70,7 +70,11 @@ func compileSets(dst []set, sets []Set, force bool) ([]set, error) {
 			return nil, fmt.Errorf("value of %q is not JSON: %w", s.Key, err)
 		}
 		c.value = bytes.TrimSpace(s.Value)
-		c.member = append(append(AppendString(nil, s.Key), ':'), c.value...)
+		key := append(AppendString(nil, s.Key), ':')
+		c.member = append(bytes.Clone(key), c.value...)
+		if !omitted(role(c.names[0]), c.canonical) {
+			c.added = append(append(key, c.canonical...), ',')
+		}
 		dst = append(dst, c)
 	}
 	return dst, nil
@@ -100,16 +104,6 @@ func canonicalValue(value []byte) ([]byte, error) {
 	}
 	form := v.AppendCanonical(nil, nil)
 	return form[len(`{"":`) : len(form)-1], nil
-}
-
-// appendCanonical appends the member that the set adds, in canonical form, and a comma.
-func (s *set) appendCanonical(dst []byte) []byte {
-	if omitted(s.flags, s.canonical) {
-		return dst
-	}
-	dst = append(appendQuoted(dst, s.names[0]), ':')
-	dst = append(dst, s.canonical...)
-	return append(dst, ',')
 }
 
 // change gives a top-level member another value.

@@ -26,13 +26,14 @@ const (
 // smallObject is the number of members up to which an insertion sort is the fastest.
 const smallObject = 16
 
-// compareKeys is the canonical order of keys: the shorter first, then by bytes. Clients write "role" before
-// "content" and "type" before "function", so most small objects are canonical as they stand.
+// compareKeys is the canonical order of keys: the shorter first, then by bytes from high to low. Clients write
+// "role" before "content", "id" before "function" and "type" before "text", so most small objects are canonical
+// as they stand, and are copied instead of being sorted.
 func compareKeys(a, b []byte) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)
 	}
-	return bytes.Compare(a, b)
+	return bytes.Compare(b, a)
 }
 
 // keyOf is the member's key without escapes.
@@ -62,7 +63,7 @@ func (v *View) compare(a, b *member) int {
 }
 
 // compareEven is compare for keys of one length. It stands apart so that compare is inlined.
-func (v *View) compareEven(a, b *member) int { return bytes.Compare(v.keyOf(a), v.keyOf(b)) }
+func (v *View) compareEven(a, b *member) int { return bytes.Compare(v.keyOf(b), v.keyOf(a)) }
 
 // ascending says that the members stand in canonical order and that no key comes twice.
 func (v *View) ascending(members []member) bool {
@@ -74,8 +75,8 @@ func (v *View) ascending(members []member) bool {
 	return true
 }
 
-// keep appends the members to v.kept in canonical order. It returns nil, with v.fault set, if a key comes twice.
-func (v *View) keep(members []member) []member {
+// keep appends the members to v.kept in canonical order. ok is false, with v.fault set, if a key comes twice.
+func (v *View) keep(members []member) (kept []member, ok bool) {
 	first := len(v.kept)
 	if len(members) <= smallObject {
 		v.insertionSort(members)
@@ -83,14 +84,14 @@ func (v *View) keep(members []member) []member {
 	} else {
 		v.keepMany(members)
 	}
-	kept := v.kept[first:len(v.kept):len(v.kept)]
+	kept = v.kept[first:len(v.kept):len(v.kept)]
 	for k := 1; k < len(kept); k++ {
 		if a, b := &kept[k-1], &kept[k]; v.compare(a, b) == 0 {
 			v.fail(int(max(a.start, b.start)), "duplicate key "+quote(v.keyOf(b)))
-			return nil
+			return nil, false
 		}
 	}
-	return kept
+	return kept, true
 }
 
 func (v *View) insertionSort(members []member) {
@@ -109,7 +110,7 @@ func (v *View) insertionSort(members []member) {
 // ranked is a member of a large object as it is sorted: most pairs differ in their rank, and need no look at
 // their keys, which lie all over the memory.
 type ranked struct {
-	rank  uint64 // the key's length, at most 255, and its first seven bytes
+	rank  uint64 // the key's length, at most 255, and the complement of its first seven bytes
 	place uint32
 }
 
@@ -133,7 +134,7 @@ func (v *View) keepMany(members []member) {
 func rank(key []byte) uint64 {
 	r := uint64(min(len(key), 255))
 	for k := range 7 {
-		r = r<<8 | uint64(at(key, k))
+		r = r<<8 | uint64(^at(key, k))
 	}
 	return r
 }

@@ -34,7 +34,8 @@ func (v *View) document() error {
 	if end < 0 {
 		return v.fault.err()
 	}
-	if v.top = v.keep(v.open); v.top == nil && len(v.open) > 0 {
+	var ok bool
+	if v.top, ok = v.keep(v.open); !ok {
 		return v.fault.err()
 	}
 	v.brace = end - 1
@@ -104,7 +105,7 @@ func (v *View) object(i, depth int) (end int) {
 	} else {
 		v.odd = end
 		first := len(v.kept)
-		if v.keep(members) == nil && len(members) > 0 {
+		if _, ok := v.keep(members); !ok {
 			return -1
 		}
 		v.objects[place] = object{

@@ -69,7 +69,8 @@ func at(b []byte, i int) byte {
 
 // skipSpace is the index of the first byte at or after i that is not white space.
 func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+	const spaces = 1<<' ' | 1<<'\n' | 1<<'\r' | 1<<'\t'
+	for i < len(b) && b[i] <= ' ' && spaces>>b[i]&1 != 0 {
 		i++
 	}
 	return i

@@ -11,20 +11,20 @@ type View struct {
 
 	fields fields
 
-	open    []member // members of the objects being read, the innermost last
-	objects []object // objects that are not canonical as they stand, in the order of the text
-	kept    []member // their members, and last those of the top level
-	noted   []member // see note
-	order   []ranked // scratch of keepMany
-	decoded []byte   // keys and fields without their escapes
+	open    []member `wedge:"kept"` // members of the objects being read, the innermost last
+	objects []object `wedge:"kept"` // objects that are not canonical as they stand, in the order of the text
+	kept    []member `wedge:"kept"` // their members, and last those of the top level
+	noted   []member `wedge:"kept"` // see note
+	order   []ranked `wedge:"kept"` // scratch of keepMany
+	decoded []byte   `wedge:"kept"` // keys and fields without their escapes
 	odd     int      // offset after the last thing read that is not canonical
 	escape  int      // offset after the last escape read
 	high    uint64   // has a high bit if a string may have bytes outside ASCII
 	fault   fault
 
-	replaced []change // scratch of plan
-	added    []int32
-	splices  []splice // scratch of AppendBody
+	replaced []change `wedge:"kept"` // scratch of plan
+	added    []int32  `wedge:"kept"`
+	splices  []splice `wedge:"kept"` // scratch of AppendBody
 }
 
 // fields are the values of the members that a View offers by name.

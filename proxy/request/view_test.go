@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/internal/invariants"
 )
 
 func TestParseTellsWhatIsWrongAndWhere(t *testing.T) {
@@ -23,17 +25,25 @@ func TestParseTellsWhatIsWrongAndWhere(t *testing.T) {
 	f(`{"a":1} {}`, 8, "text after the object")
 	f(`{"model":"m","mod\u0065l":"n"}`, 26, `duplicate key "model"`)
 	f(`{"a":[{"b":1,"c":2,"b":3}]}`, 23, `duplicate key "b"`)
+	f(`{"a":{"b":1,"b":2}}`, 16, `duplicate key "b"`)
 	f(`{"":1,"":2}`, 9, `duplicate key ""`)
 	f(`{"`+strings.Repeat("k", 100)+`":1,"`+strings.Repeat("k", 100)+`":2}`, 209, `duplicate key "`+strings.Repeat("k", 64)+`"…`)
 	f(`{"a":"\ud800"}`, 6, "lone surrogate")
 	f(`{"a":"x\udc00"}`, 7, "lone surrogate")
 	f(`{"a":"\ud800\u0041"}`, 6, "lone surrogate")
 	f(`{"a":"\ud800\ud800"}`, 6, "lone surrogate")
+	f(`{"a":"\udc00\udc00"}`, 6, "lone surrogate")
+	f(`{"a":"\ud800\ue000"}`, 6, "lone surrogate")
 	f(`{"a":"\u12"}`, 6, `\u without four hexadecimal digits`)
 	f(`{"a":"\q"}`, 6, "unknown escape")
 	f(`{"a":"`+"\n"+`"}`, 6, "control character in a string")
+	f("{\"a\":\"\x1f\"}", 6, "control character in a string")
+	f("{\"a\":\"\x1f\",\"b\":1234567890}", 6, "control character in a string")
 	f(`{"a":"open`, 10, "unterminated string")
 	f("{\"a\":\"0123456789\x80\"}", 16, "invalid UTF-8")
+	f("{\"a\":\"\x80\",\"b\":1234567890}", 6, "invalid UTF-8")
+	f("{\"a\":\"\\n\x80\",\"b\":1234567890}", 8, "invalid UTF-8")
+	f("{\"a\":\"\\n0123456789\x80\",\"b\":1234567890}", 18, "invalid UTF-8")
 	f("{\"a\":\"\xc0\xaf\"}", 6, "invalid UTF-8")
 	f("{\"a\":\"\xf4\x90\x80\x80\"}", 6, "invalid UTF-8")
 	f(`{"a":01}`, 6, "neither a comma nor the end after a member")
@@ -106,7 +116,8 @@ func TestFields(t *testing.T) {
 }
 
 func TestAbsentFields(t *testing.T) {
-	for _, body := range []string{`{}`, `{"stream":null,"stream_options":null,"store":null,"user":null,"metadata":null}`, `{"metadata":{"user_id":5},"stream_options":{}}`} {
+	for _, body := range []string{`{}`, `{"stream":null,"stream_options":null,"store":null,"user":null,"metadata":null}`, `{"metadata":{"user_id":5},"stream_options":{}}`,
+		`{"x":{"include_usage":true,"user_id":"u"},"metadata":{},"stream_options":{},"y":{"include_usage":true,"user_id":"u"}}`} {
 		var v View
 		require.NoError(t, v.Parse([]byte(body)))
 		_, set := v.Store()
@@ -121,6 +132,7 @@ func TestResetKeepsOrdinaryBuffersOnly(t *testing.T) {
 	var v View
 	require.NoError(t, v.Parse(spacedBody(t)))
 	v.Reset()
+	assert.Empty(t, invariants.Dirty(&v))
 	assert.NotZero(t, cap(v.open), "nothing to reuse")
 	assert.NotZero(t, cap(v.kept), "nothing to reuse")
 	assert.Empty(t, v.Model())
