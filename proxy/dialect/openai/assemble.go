@@ -9,74 +9,82 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/stream"
 )
 
-// AppendWhole implements dialect.Answers. Nothing is appended with an error.
-func (d Codec) AppendWhole(dst []byte, op dialect.Op, sse []byte) ([]byte, error) {
-	var st dialect.Stream
-	var scratch []byte
+// AppendWhole implements dialect.Answers. A stream without [DONE] is whole where every choice has ended: some
+// servers leave the marker out. Nothing is appended with an error.
+func (Codec) AppendWhole(dst []byte, op dialect.Op, sse []byte) ([]byte, error) {
 	a := assembly{op: op}
 	for {
 		n := stream.Next(sse)
-		if n == 0 {
+		if n == 0 && (len(sse) > 0 || !a.st.Finished) {
 			return dst, fmt.Errorf("%w: the %s stream has no end", dialect.ErrMalformed, op)
 		}
-		var name, data []byte
-		name, data, scratch = stream.Fields(sse[:n], scratch)
-		sse = sse[n:]
-		kind, err := d.Event(op, &st, name, data)
+		if n == 0 {
+			return a.appendTo(dst), nil
+		}
+		end, err := a.event(sse[:n])
 		switch {
 		case err != nil:
 			return dst, err
-		case kind == dialect.Ignored:
-			continue
-		case kind == dialect.Failed:
-			return dst, fmt.Errorf("%w: in the %s stream", dialect.ErrProvider, op)
-		case kind == dialect.Terminal && op != dialect.OpResponses:
+		case end:
 			return a.appendTo(dst), nil
 		}
-		if data, err = compact(data); err != nil {
-			return dst, err
-		}
-		if !a.add(data) {
-			return dst, fmt.Errorf("%w: the deltas of the %s stream do not fit together", dialect.ErrMalformed, op)
-		}
-		if kind == dialect.Terminal {
-			return a.appendResponse(dst, data), nil
-		}
+		sse = sse[n:]
 	}
 }
 
 // assembly is the whole answer as far as the events told it.
 type assembly struct {
 	op      dialect.Op
+	st      dialect.Stream
+	scratch []byte
+
 	top     object // all but choices, object and usage
 	usage   []byte
 	choices []*choice
-	items   []item // responses: the finished output items
+
+	response object       // responses: that of the terminal event
+	items    []outputItem // and the finished output items
 }
 
-// choice is one choice; message is the text of completions too.
-type choice struct {
-	index    int
-	message  node
-	logprobs node
-	lists    node   // an object of the further members that are lists, such as token_ids
-	rest     object // further members
-}
-
-type item struct {
-	index int
-	val   []byte
-}
-
-// add adds one valid event on one line.
-func (a *assembly) add(data []byte) bool {
+// event adds one complete event and reports whether it ends the stream.
+func (a *assembly) event(event []byte) (end bool, err error) {
+	var name, data []byte
+	name, data, a.scratch = stream.Fields(event, a.scratch)
+	kind, err := Codec{}.Event(a.op, &a.st, name, data)
+	switch {
+	case err != nil || kind == dialect.Ignored:
+		return false, err
+	case kind == dialect.Failed:
+		return false, fmt.Errorf("%w: in the %s stream", dialect.ErrProvider, a.op)
+	case kind == dialect.Terminal && a.op != dialect.OpResponses:
+		return true, nil
+	}
+	if data, err = compact(data); err != nil {
+		return false, err
+	}
 	o, _ := members(data)
 	if a.op == dialect.OpResponses {
-		if string(o.get("type")) == `"response.output_item.done"` {
-			a.items = append(a.items, item{indexOf(o.get("output_index")), o.get("item")})
-		}
-		return true
+		a.addTyped(o, kind == dialect.Terminal)
+		return kind == dialect.Terminal, nil
 	}
+	if !a.addChunk(o) {
+		return false, fmt.Errorf("%w: the deltas of the %s stream do not fit together", dialect.ErrMalformed, a.op)
+	}
+	return false, nil
+}
+
+// addTyped adds an event of a responses stream.
+func (a *assembly) addTyped(o object, terminal bool) {
+	if terminal {
+		a.response, _ = members(o.get("response"))
+	}
+	if item := o.get("item"); isSet(item) && string(o.get("type")) == `"response.output_item.done"` {
+		a.items = append(a.items, outputItem{indexOf(o.get("output_index")), item})
+	}
+}
+
+// addChunk adds an event of another stream.
+func (a *assembly) addChunk(o object) bool {
 	ok := true
 	for _, m := range o {
 		switch {
@@ -93,14 +101,33 @@ func (a *assembly) add(data []byte) bool {
 		case isSet(m.val) || a.top.get(m.key) == nil:
 			a.top.set(m.key, m.val)
 		}
+		if len(a.top) > most {
+			return false
+		}
 	}
 	return ok
 }
 
+// choice is one choice; message is the text of completions too.
+type choice struct {
+	index    int
+	message  node
+	logprobs node
+	lists    node   // an object of the further members that are lists, such as token_ids
+	rest     object // further members
+}
+
+type outputItem struct {
+	index int
+	val   []byte
+}
+
 func (a *assembly) addChoice(val []byte) bool {
-	o, _ := members(val)
+	o, ok := members(val)
 	c := a.choice(indexOf(o.get("index")))
-	ok := true
+	if len(a.choices) > most {
+		return false
+	}
 	for _, m := range o {
 		switch {
 		case m.key == "index":
@@ -112,6 +139,9 @@ func (a *assembly) addChoice(val []byte) bool {
 			ok = c.lists.child(m.key).merge(m.key, m.val) && ok
 		case isSet(m.val) || c.rest.get(m.key) == nil:
 			c.rest.set(m.key, m.val)
+		}
+		if len(c.rest) > most {
+			return false
 		}
 	}
 	return ok
@@ -127,19 +157,18 @@ func (a *assembly) choice(index int) *choice {
 	return a.choices[len(a.choices)-1]
 }
 
-// appendTo appends the whole answer of chat/completions or completions.
+// appendTo appends the whole answer.
 func (a *assembly) appendTo(dst []byte) []byte {
+	if a.op == dialect.OpResponses {
+		return a.finalResponse().appendTo(dst)
+	}
 	slices.SortStableFunc(a.choices, func(x, y *choice) int { return x.index - y.index })
 	object, text := `"chat.completion"`, false
 	if a.op == dialect.OpCompletions {
 		object, text = `"text_completion"`, true
 	}
-	dst = append(dst, '{')
-	if id := a.top.get("id"); id != nil {
-		dst = append(appendMember(dst, "id", id), ',')
-	}
-	dst = appendMember(dst, "object", []byte(object))
-	for _, m := range a.top.without("id") {
+	dst = append(append(dst, `{"object":`...), object...)
+	for _, m := range a.top {
 		dst = appendMember(append(dst, ','), m.key, m.val)
 	}
 	dst = append(dst, `,"choices":[`...)
@@ -202,21 +231,20 @@ func (c *choice) finishMessage() {
 	}
 }
 
-// appendResponse appends the response that the terminal event carries. Some servers leave its output out; it is
-// then put together from the finished items.
-func (a *assembly) appendResponse(dst, terminal []byte) []byte {
-	o, _ := members(terminal)
-	response, _ := members(o.get("response"))
-	if !isSet(response.get("output")) {
-		slices.SortStableFunc(a.items, func(x, y item) int { return x.index - y.index })
-		output := []byte{'['}
-		for i, it := range a.items {
-			if i > 0 {
-				output = append(output, ',')
-			}
-			output = append(output, it.val...)
-		}
-		response.set("output", append(output, ']'))
+// finalResponse is the response that the terminal event carries. Some servers leave its output out; it is then put
+// together from the finished items.
+func (a *assembly) finalResponse() object {
+	if isSet(a.response.get("output")) {
+		return a.response
 	}
-	return response.appendTo(dst)
+	slices.SortStableFunc(a.items, func(x, y outputItem) int { return x.index - y.index })
+	output := []byte{'['}
+	for i, it := range a.items {
+		if i > 0 {
+			output = append(output, ',')
+		}
+		output = append(output, it.val...)
+	}
+	a.response.set("output", append(output, ']'))
+	return a.response
 }

@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -115,6 +116,13 @@ func TestAppendWholeCompletions(t *testing.T) {
 			`[DONE]`))
 }
 
+func TestAppendWholeWithoutDone(t *testing.T) {
+	ended := sse(`{"id":"c","choices":[{"index":0,"text":"a","finish_reason":"stop"}]}`)
+	assertWhole(t, dialect.OpCompletions, `{"id":"c","object":"text_completion","choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":"stop"}]}`, ended)
+	_, err := Codec{}.AppendWhole(nil, dialect.OpCompletions, append(ended, "data: {"...))
+	require.ErrorIs(t, err, dialect.ErrMalformed, "something is cut off behind the end")
+}
+
 func TestAppendWholeResponses(t *testing.T) {
 	completed := func(response string) []byte {
 		return sse(`{"type":"response.created","response":{"id":"r","output":[]}}`,
@@ -127,6 +135,23 @@ func TestAppendWholeResponses(t *testing.T) {
 	assertWhole(t, dialect.OpResponses, `{"id":"r","output":[{"id":"a"},{"id":"b"}]}`, completed(`{"id":"r"}`))
 }
 
+// manyChoices is n choices, without a comma behind the last.
+func manyChoices(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`{"index":%d}`, i))
+	}
+	return strings.Join(all, ",")
+}
+
+// manyMembers closes the object that open begins, with n members more.
+func manyMembers(n int, open string) string {
+	for i := range n {
+		open += fmt.Sprintf(`,"m%d":%d`, i, i)
+	}
+	return open + "}"
+}
+
 func TestAppendWholeRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		sse  string
@@ -137,6 +162,9 @@ func TestAppendWholeRefuses(t *testing.T) {
 		"cut terminal": {string(sse(delta("a"))) + "data: [DONE]\n", dialect.ErrMalformed},
 		"failed":       {string(sse(delta("a"), `{"error":{"message":"x"}}`, `[DONE]`)), dialect.ErrProvider},
 		"not JSON":     {string(sse(delta("a"), `{"choices":[`, `[DONE]`)), dialect.ErrMalformed},
+		"choices":      {string(sse(`{"choices":[`+strings.Repeat(`{"index":0},`, 600)+manyChoices(600)+`]}`, `[DONE]`)), dialect.ErrMalformed},
+		"members":      {string(sse(manyMembers(600, `{"choices":[]`), `[DONE]`)), dialect.ErrMalformed},
+		"delta":        {string(sse(delta("a"), `{"choices":[{"index":0,"delta":`+manyMembers(600, `{"x":1`)+`}]}`, `[DONE]`)), dialect.ErrMalformed},
 		"misfit":       {string(sse(delta("a"), `{"choices":[{"index":0,"delta":{"content":[{"type":"text"}]}}]}`, `[DONE]`)), dialect.ErrMalformed},
 	} {
 		got, err := Codec{}.AppendWhole([]byte("|"), dialect.OpChat, []byte(test.sse))

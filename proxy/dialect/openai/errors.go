@@ -26,6 +26,9 @@ func errorType(e *dialect.Error) string {
 
 // AppendError implements dialect.Errors.
 func (Codec) AppendError(dst []byte, e *dialect.Error, requestID string) []byte {
+	if e.Body != nil {
+		return append(dst, e.Body...)
+	}
 	dst = appendErrorObject(append(dst, `{"error":`...), e)
 	if requestID != "" {
 		dst = appendQuoted(append(dst, `,"request_id":`...), requestID)

@@ -19,6 +19,8 @@ func TestAppendError(t *testing.T) {
 	assert.True(t, json.Valid(got[1:]))
 	assert.Equal(t, `{"error":{"message":"","type":"server_error","param":null,"code":"internal"}}`,
 		string(Codec{}.AppendError(nil, &dialect.Error{Status: 500, Code: "internal"}, "")))
+	body := `{"error":{"message":"the provider's own words"}}`
+	assert.Equal(t, body, string(Codec{}.AppendError(nil, &dialect.Error{Status: 400, Code: "invalid_request", Body: []byte(body)}, "req_1")))
 }
 
 func TestErrorTypes(t *testing.T) {

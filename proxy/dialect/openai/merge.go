@@ -15,6 +15,10 @@ type child struct {
 	node *node
 }
 
+// most bounds how many choices an answer, members an object and list elements that still grow there may be, so that
+// looking for one costs little whatever a provider sends.
+const most = 512
+
 // replaced names the strings that a later delta repeats or corrects; all other strings are joined.
 func replaced(key string) bool {
 	switch key {
@@ -67,6 +71,9 @@ func (n *node) mergeObject(val []byte) bool {
 	o, ok := members(val)
 	for _, m := range o {
 		ok = n.child(m.key).merge(m.key, m.val) && ok
+		if len(n.obj) > most {
+			return false
+		}
 	}
 	return ok
 }
@@ -99,7 +106,7 @@ func (n *node) element(val []byte) *node {
 	function, _ := members(orObject(o.get("function")))
 	id := o.get("id")
 	another := hasText(id) && hasText(function.get("name"))
-	for i := len(n.arr) - 1; i >= 0; i-- {
+	for i := len(n.arr) - 1; i >= max(0, len(n.arr)-most); i-- {
 		e := n.arr[i]
 		if e.kind() != '{' {
 			continue

@@ -6,55 +6,69 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
-// responsesEvent classifies one event of a responses stream. Its `type` decides; where there is none, its name.
+// typed is what one event of a responses stream tells.
+type typed struct {
+	name     []byte // its `type`, else the event's name
+	sequence int64
+	response []byte
+	content  bool // it brings some of the answer
+	failed   bool
+}
+
+// responsesEvent classifies one event of a responses stream. An event is First whenever it has content.
 func responsesEvent(st *dialect.Stream, name, data []byte) (dialect.Kind, bool) {
 	if isDone(data) {
 		return dialect.Ignored, true // some servers add it behind response.completed
 	}
-	var response []byte
-	var content, failed bool
+	e, ok := readTyped(name, data)
+	if !ok {
+		return dialect.Delta, false
+	}
+	st.Sequence = max(st.Sequence, e.sequence+1)
+	switch string(e.name) {
+	case "response.completed", "response.incomplete":
+		if len(e.response) == 0 || e.response[0] != '{' {
+			return dialect.Delta, false
+		}
+		readResponse(st, e.response)
+		st.Finished = true
+		return dialect.Terminal, true
+	case "response.failed", "response.cancelled", "error":
+		readResponse(st, e.response)
+		return dialect.Failed, true
+	case "response.created":
+		keepResponse(&st.Memo, e.response)
+	}
+	if e.content {
+		return dialect.First, true
+	}
+	return dialect.Delta, true
+}
+
+func readTyped(name, data []byte) (e typed, ok bool) {
+	e.name = name
 	c := cursor{b: data}
 	c.enter('{')
 	for k, ok := c.key(true); ok; k, ok = c.key(false) {
 		switch string(k) {
 		case "type":
-			name = c.str()
+			e.name = c.str()
 		case "sequence_number":
-			st.Sequence = max(st.Sequence, c.count()+1)
+			e.sequence = c.count()
 		case "response":
-			response = c.skip()
+			e.response = c.skip()
 		case "error":
-			failed = !isNull(c.skip())
+			e.failed = !isNull(c.skip())
 		case "delta", "partial_image_b64":
-			content = len(c.skip()) > 2 || content
+			e.content = len(c.skip()) > 2 || e.content
 		default:
 			c.skip()
 		}
 	}
-	if len(name) == 0 && failed {
-		name = []byte("error")
+	if len(e.name) == 0 && e.failed {
+		e.name = []byte("error")
 	}
-	if !c.end() || len(name) == 0 {
-		return dialect.Delta, false
-	}
-	switch string(name) {
-	case "response.completed", "response.incomplete":
-		if len(response) == 0 || response[0] != '{' {
-			return dialect.Delta, false
-		}
-		readResponse(st, response)
-		st.Finished = true
-		return dialect.Terminal, true
-	case "response.failed", "response.cancelled", "error":
-		readResponse(st, response)
-		return dialect.Failed, true
-	case "response.created":
-		keepResponse(&st.Memo, response)
-	}
-	if content {
-		return dialect.First, true
-	}
-	return dialect.Delta, true
+	return e, c.end() && len(e.name) > 0
 }
 
 // readResponse reads the usage of the response object that doc, known to be valid, begins with.
