@@ -287,7 +287,7 @@ func (db *DB) Run(ctx context.Context) error {
 	}
 }
 
-// tidy makes room in every tier that needs it.
+// tidy makes room in every tier that needs it, and compacts.
 func (db *DB) tidy() {
 	db.tidying.Lock()
 	defer db.tidying.Unlock()
@@ -297,23 +297,32 @@ func (db *DB) tidy() {
 	for _, t := range tiers {
 		t.tidy()
 	}
+	if err := db.kv.compact(ripeTables); err != nil && !errors.Is(err, store.ErrClosed) {
+		db.log.Warn("cannot compact the node's store", "dir", db.dir, "err", err)
+	}
 }
 
-// collect rewrites value logs of kv that are half garbage.
+// collect rewrites value logs of kv that are half garbage. It is a compaction that finds the garbage.
 func (db *DB) collect(ctx context.Context) {
 	db.tidying.Lock()
 	defer db.tidying.Unlock()
+	db.order.Lock()
+	newest := db.version
+	db.order.Unlock()
+	err := db.kv.with(func(b *bg.DB) error {
+		b.SetDiscardTs(newest)
+		return nil
+	})
+	if err == nil {
+		err = db.kv.compact(2)
+	}
 	for range gcRounds {
 		if ctx.Err() != nil || !db.space.forDurable() {
 			return
 		}
-		db.order.Lock()
-		newest := db.version
-		db.order.Unlock()
-		err := db.kv.with(func(b *bg.DB) error {
-			b.SetDiscardTs(newest)
-			return b.RunValueLogGC(0.5)
-		})
+		if err == nil {
+			err = db.kv.with(func(b *bg.DB) error { return b.RunValueLogGC(0.5) })
+		}
 		if errors.Is(err, bg.ErrNoRewrite) || errors.Is(err, bg.ErrRejected) || errors.Is(err, store.ErrClosed) {
 			return
 		}

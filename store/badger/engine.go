@@ -25,6 +25,10 @@ const (
 	maxPendingBytes = 64 << 20 // their size
 	closePatience   = 30 * time.Second
 	maxAttempts     = 3 // opens that may die before an engine counts as corrupt
+
+	ripeTables  = 4  // fresh tables that are worth a compaction
+	manyTables  = 32 // so many are compacted whatever it costs
+	stallTables = 64 // with so many, Badger holds writes back
 )
 
 var (
@@ -66,8 +70,8 @@ func tune(dir string, s shape, log bg.Logger) bg.Options {
 	o.ValueThreshold = 512
 	o.NumMemtables = 2
 	o.NumLevelZeroTables = 3
-	o.NumLevelZeroTablesStall = 8
-	o.NumCompactors = 2
+	o.NumLevelZeroTablesStall = stallTables
+	o.NumCompactors = 0 // they wake up twenty times a second each, for good: compact does their work
 	o.NumGoroutines = 1
 	o.Compression = options.None
 	o.BlockCacheSize = 0
@@ -93,6 +97,9 @@ func openEngine(dir string, s shape, room *space, log bg.Logger) (*engine, error
 		return nil, explain(dir, err)
 	}
 	defer os.Remove(marker)
+	if err := removeEmpty(dir); err != nil {
+		return nil, explain(dir, err)
+	}
 	db, err := openBadger(tune(dir, s, log))
 	if err != nil {
 		return nil, explain(dir, err)
@@ -107,6 +114,28 @@ func attempts(marker string) int {
 	}
 	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	return n
+}
+
+// removeEmpty deletes logs without a byte. A process killed while it makes or deletes a log leaves one, and
+// Badger does not open next to it.
+func removeEmpty(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if ext := filepath.Ext(file.Name()); ext != ".vlog" && ext != ".mem" {
+			continue
+		}
+		info, err := file.Info()
+		if err != nil || info.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, file.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openBadger(o bg.Options) (db *bg.DB, err error) {
@@ -240,6 +269,30 @@ func (e *engine) with(use func(db *bg.DB) error) error {
 		return store.ErrClosed
 	}
 	return use(e.handle.db)
+}
+
+// compact merges fresh tables into the older ones when there are at least ripe of them. It waits until they are a
+// third of the older ones, so that the work stays in proportion to what is written.
+func (e *engine) compact(ripe int) error {
+	return e.with(func(db *bg.DB) error {
+		var fresh int
+		var freshKeys, olderKeys int64
+		for _, table := range db.Tables() {
+			if table.Level == 0 {
+				fresh++
+				freshKeys += int64(table.KeyCount)
+			} else {
+				olderKeys += int64(table.KeyCount)
+			}
+		}
+		if fresh < ripe || (3*freshKeys < olderKeys && fresh < manyTables) || e.handle.readOnly || !e.space.forUpkeep() {
+			return nil
+		}
+		if err := db.Flatten(1); err != nil {
+			return fmt.Errorf("badger: cannot compact %s: %w", e.dir, err)
+		}
+		return nil
+	})
 }
 
 // close lets running reads end and closes Badger, which flushes. Where the disk has no room for that, Badger is

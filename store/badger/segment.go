@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	bg "github.com/dgraph-io/badger/v4"
+
+	"github.com/wedge-proxy/wedge/store"
 )
 
 // segment is one engine of a tier: the newest takes writes, the others are sealed.
@@ -96,9 +98,12 @@ func (s *segment) count() {
 	})
 }
 
-// seal closes the segment and opens it again read-only, which frees its write buffers and compactors. Reads in
+// seal compacts the segment, closes it and opens it again read-only, which frees its write buffers. Reads in
 // between miss it. When it fails, it may be tried again.
 func (s *segment) seal(shape shape, log *logger) error {
+	if err := s.compact(2); err != nil && !errors.Is(err, store.ErrClosed) {
+		return err
+	}
 	if err := s.close(); err != nil {
 		return err
 	}

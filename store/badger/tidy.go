@@ -43,6 +43,7 @@ func (t *Tier) makeRoom() error {
 		}
 	}
 	segments := *t.segments.Load()
+	errs = append(errs, segments[0].compact(ripeTables))
 	return errors.Join(append(errs, t.dropOldPurges(segments[len(segments)-1].seq))...)
 }
 

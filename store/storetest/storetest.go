@@ -181,7 +181,7 @@ func proveSizes(t reporter, tier store.Tier) {
 	for _, n := range []int{0, 1, 2, 100, 500, 511, 512, 513, 4 << 10, 64 << 10, 512 << 10} {
 		requireSize(t, tier, n, false)
 	}
-	for _, n := range []int{1 << 20, 4 << 20, 64 << 20} {
+	for _, n := range []int{1 << 20, 4 << 20, 16 << 20} {
 		requireSize(t, tier, n, true)
 	}
 }
