@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -65,8 +66,13 @@ type state struct {
 	// What the request is.
 	op        dialect.Op
 	who       *principal
-	ref       []byte // the model reference
-	form      form   // where a form names it
+	doc       document
+	known     *memoEntry // what is known of the body, if it came before
+	place     *atomic.Pointer[memoEntry]
+	digest    [32]byte // of the document, if it was computed
+	parsed    bool     // view holds the body
+	ref       []byte   // the model reference
+	form      form     // where a form names it
 	units     catalog.Units
 	model     *catalog.Model // nil for a direct reference
 	version   *version

@@ -24,7 +24,8 @@ func (x *exchange) join() (done bool, e *dialect.Error) {
 	if x.rules.onlyIfCached {
 		return true, fail(codeNotCached, "", "no answer is cached, and only-if-cached was asked for")
 	}
-	x.reader.Tail = x.view.IncludeUsage() || x.op == dialect.OpResponses
+	x.parseAgain()
+	x.reader.Tail = x.doc.includeUsage || x.op == dialect.OpResponses
 	for {
 		x.takeFlight()
 		x.watchClient()

@@ -193,13 +193,13 @@ func (s *Server) registerCache(r *obs.Registry) {
 		}
 	})
 	for name, read := range map[string]func(*cache.Stats) *atomic.Int64{
-		"wedge_cache_fills_total":         func(s *cache.Stats) *atomic.Int64 { return &s.Fills },
-		"wedge_cache_dropped_total":       func(s *cache.Stats) *atomic.Int64 { return &s.Dropped },
-		"wedge_cache_disk_errors_total":   func(s *cache.Stats) *atomic.Int64 { return &s.DiskErrors },
-		"wedge_cache_disk_skipped_total":  func(s *cache.Stats) *atomic.Int64 { return &s.DiskSkipped },
-		"wedge_cache_disk_corrupt_total":  func(s *cache.Stats) *atomic.Int64 { return &s.Corrupt },
-		"wedge_cache_disk_written_total":  func(s *cache.Stats) *atomic.Int64 { return &s.DiskWrites },
-		"wedge_cache_queued_bytes": func(s *cache.Stats) *atomic.Int64 { return &s.QueuedBytes },
+		"wedge_cache_fills_total":        func(s *cache.Stats) *atomic.Int64 { return &s.Fills },
+		"wedge_cache_dropped_total":      func(s *cache.Stats) *atomic.Int64 { return &s.Dropped },
+		"wedge_cache_disk_errors_total":  func(s *cache.Stats) *atomic.Int64 { return &s.DiskErrors },
+		"wedge_cache_disk_skipped_total": func(s *cache.Stats) *atomic.Int64 { return &s.DiskSkipped },
+		"wedge_cache_disk_corrupt_total": func(s *cache.Stats) *atomic.Int64 { return &s.Corrupt },
+		"wedge_cache_disk_written_total": func(s *cache.Stats) *atomic.Int64 { return &s.DiskWrites },
+		"wedge_cache_queued_bytes":       func(s *cache.Stats) *atomic.Int64 { return &s.QueuedBytes },
 	} {
 		r.CounterFunc(obs.Opts{Name: name, Help: "Of the answer cache since the start: " + name + "."}, func(emit obs.Emit) {
 			emit(float64(read(&c.Stats).Load()))

@@ -15,7 +15,7 @@ import (
 // without one to the provider that x-wedge-provider names, if the key may. What a provider keeps for one tenant is
 // invisible to the others.
 func (x *exchange) passThrough(rest []byte) *dialect.Error {
-	x.op = dialect.OpOther
+	x.op, x.parsed = dialect.OpOther, true // what can be read of the body is read in findModel
 	if e := x.authenticate(); e != nil {
 		return e
 	}
@@ -71,7 +71,8 @@ func (x *exchange) findModel() *dialect.Error {
 		if err := x.view.Parse(body); err != nil {
 			return bodyError(err)
 		}
-		x.ref = x.view.Model()
+		x.doc = readDocument(&x.view)
+		x.ref = x.doc.model
 	}
 	return nil
 }
@@ -351,6 +352,10 @@ func (x *exchange) filterList(doc map[string]json.RawMessage, data json.RawMessa
 
 // checkKept refuses a continuation of what a provider keeps for another tenant, and pins one's own to its provider.
 func (x *exchange) checkKept() *dialect.Error {
+	if !x.doc.continues {
+		return nil
+	}
+	x.parseAgain()
 	for _, name := range [...]string{"previous_response_id", "conversation"} {
 		raw, ok := x.view.Field(name)
 		if !ok || string(raw) == "null" {

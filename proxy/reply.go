@@ -73,7 +73,7 @@ func (x *exchange) answer(f *cache.Form) *dialect.Error {
 		return nil
 	}
 	out := append(x.out[:0], f.Body[:f.Tail]...)
-	if x.view.IncludeUsage() || x.op == dialect.OpResponses {
+	if x.doc.includeUsage || x.op == dialect.OpResponses {
 		out = append(out, f.Body[f.Tail:f.TailEnd]...)
 	}
 	out = append(out, f.Body[f.TailEnd:f.Terminal]...)

@@ -69,17 +69,22 @@ func (x *exchange) parse() *dialect.Error {
 	if e := x.readControls(); e != nil {
 		return e
 	}
-	if err := x.view.Parse(x.ctx.Request.Body()); err != nil {
-		return bodyError(err)
+	body := x.ctx.Request.Body()
+	if x.known, x.place = x.s.memo.find(body); x.known != nil {
+		x.doc = x.known.doc
+	} else {
+		if err := x.view.Parse(body); err != nil {
+			return bodyError(err)
+		}
+		x.parsed, x.doc = true, readDocument(&x.view)
 	}
-	if !x.view.HasModel() {
+	if x.ref = x.doc.model; len(x.ref) == 0 {
 		return fail(codeInvalidRequest, "model", "the request names no model; set \"model\" to one of GET /v1/models")
 	}
-	x.ref = x.view.Model()
-	x.streaming = x.view.Stream() && x.op != dialect.OpEmbeddings
+	x.streaming = x.doc.stream && x.op != dialect.OpEmbeddings
 	if len(x.units.User) == 0 {
-		if x.units.User = x.view.User(); len(x.units.User) == 0 {
-			x.units.User = x.view.MetadataUser()
+		if x.units.User = x.doc.user; len(x.units.User) == 0 {
+			x.units.User = x.doc.metadataUser
 		}
 	}
 	return nil
@@ -188,6 +193,9 @@ func (x *exchange) lookup() bool {
 	}
 	e, tier, stale := x.s.o.Cache.Lookup(&x.key, x.model.Name, x.rules.want, x.start)
 	x.hit(e, tier, stale)
+	if tier == cache.Memory {
+		x.remember()
+	}
 	return e != nil
 }
 
@@ -212,21 +220,20 @@ func (x *exchange) bypass() string {
 		return "the model has no cache"
 	case x.rules.noStore:
 		return "no-store was asked for"
-	}
-	if store, _ := x.view.Store(); store {
+	case x.doc.store:
 		return "store: true keeps the answer at the provider"
-	}
-	if raw, ok := x.view.Field("previous_response_id"); ok && string(raw) != "null" {
-		return "previous_response_id depends on what the provider keeps"
+	case x.doc.continues:
+		return "the answer depends on what the provider keeps"
 	}
 	return ""
 }
 
 // keyFormat changes whenever the meaning of a key does, so that old answers on disk are not found any more.
-const keyFormat = 1
+const keyFormat = 2
 
 // computeKey digests everything that may change the answer.
 func (x *exchange) computeKey() {
+	digest := x.digestDocument()
 	b := append(x.keyBuf[:0], keyFormat, byte(x.op))
 	b = appendPart(b, x.who.Tenant)
 	switch x.model.Cache.Scope {
@@ -245,7 +252,7 @@ func (x *exchange) computeKey() {
 	b = append(b, x.version.Hash[:]...)
 	b = appendPart(b, x.forced)
 	b = x.appendKeyedHeaders(b)
-	b = x.view.AppendCanonical(b, x.version.edits[x.op])
+	b = append(b, digest[:]...)
 	x.key = sha256.Sum256(b)
 	x.keyBuf = b
 }

@@ -95,6 +95,7 @@ type Server struct {
 	ids     *idSource
 	metrics *metrics
 	explain *explainRing
+	memo    memo
 
 	snap     atomic.Pointer[Snapshot]
 	refusal  atomic.Pointer[Refusal]
