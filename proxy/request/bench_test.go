@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,22 @@ func spacedBody(tb testing.TB) []byte {
 	body := bytes.ReplaceAll(chatBody(tb), []byte(`,"content":"`), []byte(`, "content": [{"type": "text", "text": "`))
 	body = bytes.ReplaceAll(body, []byte(`"},{`), []byte(`"}]}, {`))
 	return bytes.Replace(body, []byte(`"}],`), []byte(`"}]}], `), 1)
+}
+
+// manyKeys is an object of n members in no order, half of their keys with escapes.
+func manyKeys(n int) []byte {
+	body := []byte(`{`)
+	for k := range n {
+		key := strconv.Itoa(k * 7919 % n)
+		if k%2 == 0 {
+			key = `\u0030` + key
+		} else {
+			key = "1" + key
+		}
+		body = append(body, `"`+key+`":0,`...)
+	}
+	body[len(body)-1] = '}'
+	return body
 }
 
 func benchmarkBody(b *testing.B, body []byte) {
