@@ -272,7 +272,7 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 		return fail(codeUpstreamError, "", who+" broke the connection before the end of its answer; try again")
 	case errors.Is(err, dialect.ErrProvider), errors.Is(err, errStreamFailed):
 		return fail(codeUpstreamError, "", who+" answered with an error of its own; try again")
-	case errors.Is(err, upstream.ErrBodyTooLarge), errors.Is(err, errEventTooLong):
+	case errors.Is(err, upstream.ErrBodyTooLarge), errors.Is(err, stream.ErrEventTooLarge):
 		return fail(codeUpstreamProtocol, "", who+" sent a larger answer than this node takes")
 	}
 	return fail(codeUpstreamProtocol, "", who+" sent something that is not an answer; try again")

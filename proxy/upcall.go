@@ -20,7 +20,6 @@ const maxEvent = 16 << 20
 var (
 	errStreamFailed = errors.New("the provider ended the stream with an error")     // the event was passed on
 	errUnfinished   = errors.New("the provider ended the stream before its answer") // no terminal event, no finish reason
-	errEventTooLong = errors.New("the provider sent an event of more than 16 MiB")
 )
 
 // upcall is the upstream side of an exchange, or of a flight that several exchanges share: the call, and what its
@@ -83,7 +82,7 @@ func (u *upcall) reset() {
 // begin forgets the previous attempt's stream.
 func (u *upcall) begin() {
 	u.events = dialect.Stream{}
-	u.rest, u.scanner, u.n = u.rest[:0], stream.Scanner{}, 0
+	u.rest, u.scanner, u.n = u.rest[:0], stream.Scanner{Limit: maxEvent}, 0
 	u.tail, u.tailEnd, u.terminal = -1, -1, -1
 	u.first = time.Time{}
 }
@@ -162,9 +161,6 @@ func (u *upcall) take(dst []byte) ([]byte, error) {
 		n, err = u.scan(dst[from:])
 		u.rest = append(u.rest, dst[from+n:]...)
 		dst = dst[:from+n]
-	}
-	if err == nil && len(u.rest) > maxEvent {
-		err = errEventTooLong
 	}
 	if err == nil && readErr != io.EOF { // Wait says the end again
 		err = readErr
