@@ -39,8 +39,12 @@ func newClient(t testing.TB, addr, key string) *client {
 // as is a client of the node that has the key of a name.
 func (n *node) as(t testing.TB, name string) *client { return newClient(t, n.data, keyOf(name)) }
 
-// operator is a client of the node's admin port.
-func (n *node) operator(t testing.TB) *client { return newClient(t, n.admin, "") }
+// operator is a client of the node's admin port. It leaves no connections there for others to count.
+func (n *node) operator(t testing.TB) *client {
+	c := newClient(t, n.admin, "")
+	c.http.Transport.(*http.Transport).DisableKeepAlives = true
+	return c
+}
 
 func (p *provider) client(t testing.TB) *client { return newClient(t, p.addr, "") }
 

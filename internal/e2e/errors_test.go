@@ -210,9 +210,6 @@ func TestErrorHeaders(t *testing.T) {
 		a = (&refusal{body: ask("fault-quota", "Hello"), status: 429, code: "rate_limited"}).check(t, n)
 		assert.NotEmpty(t, a.header.Get("Retry-After"), "also where the provider tells no time")
 	})
-	t.Run("body", func(t *testing.T) {
-		(&refusal{body: ask("good", strings.Repeat("a", 65<<10)), status: 413, code: "body_too_large"}).check(t, n)
-	})
 	t.Run("overload", func(t *testing.T) {
 		ctx, leave := context.WithCancel(context.Background())
 		ended := make(chan error)
