@@ -57,9 +57,6 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		Weigher:          func(_ [32]byte, e entry[V]) uint32 { return e.weight },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[32]byte, entry[V]]) time.Duration { return e.Value.ttl }),
 		OnAtomicDeletion: c.count,
-		// Eviction runs on the goroutine that writes: a burst of writes then stays within the bound instead of
-		// racing a background goroutine, and no goroutine is started per write.
-		Executor: func(task func()) { task() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("memory: cannot make the cache: %w", err)
@@ -94,6 +91,8 @@ func (c *Cache[V]) Set(key [32]byte, value V, ttl time.Duration) bool {
 		ttl = never
 	}
 	c.entries.Set(key, entry[V]{value: value, ttl: ttl, weight: uint32(weight)})
+	// Left to otter's background, a burst of large values would outgrow the bound by hundreds of them.
+	c.entries.CleanUp()
 	return true
 }
 
