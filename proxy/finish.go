@@ -72,6 +72,9 @@ func (x *exchange) describe(r *record) {
 	}
 	if x.failure != nil {
 		r.code, r.message = x.failure.Code, x.failure.Message
+		if r.code == codeInvalidJSON.name {
+			r.message = "the request body is not valid JSON" // where and why repeats the body's own words
+		}
 	}
 	if x.cache > cacheBypass {
 		r.cacheKey = x.key

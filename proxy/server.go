@@ -276,6 +276,9 @@ func (s *Server) handleUnread(ctx *fasthttp.RequestCtx, err error) {
 	x := s.acquire(ctx)
 	s.inFlight.Add(1)
 	ctx.SetConnectionClose()
+	if x.conn != nil {
+		x.conn.Linger()
+	}
 	x.refuse(readError(err))
 	x.finish()
 }

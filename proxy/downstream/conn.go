@@ -2,6 +2,7 @@ package downstream
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -22,6 +23,7 @@ type Conn struct {
 	listener *Listener
 	id       uint32 // spreads connections over a Watcher
 	closed   atomic.Bool
+	lingers  atomic.Bool
 
 	peer     string // the client's IP address, once asked for
 	timeout  time.Duration
@@ -191,8 +193,25 @@ func (c *Conn) Close() error {
 		_, _ = c.Conn.Write(*b)
 		recycle(b)
 	}
+	if c.lingers.Load() {
+		c.linger()
+	}
 	return c.Conn.Close()
+}
+
+// Linger makes Close take in what the client still sends, for a moment. It is for answers to requests that were not
+// read to their end: a connection that is closed while bytes wait to be read is reset, and the answer may be lost
+// with it.
+func (c *Conn) Linger() { c.lingers.Store(true) }
+
+func (c *Conn) linger() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil && tcp.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, tcp)
+	}
 }
 
 // closeTimeout bounds the last write of a connection that is closed while corked.
 const closeTimeout = time.Second
+
+// lingerTimeout bounds how long Close takes in what nobody will read.
+const lingerTimeout = 2 * time.Second
