@@ -7,6 +7,9 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/catalog"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/request"
 )
 
@@ -28,8 +31,9 @@ func readDocument(v *request.View) (d document) {
 	return d
 }
 
-// memo remembers what the bodies that were asked for more than once say, so that a body which comes again byte for
-// byte need not be read and digested again. What it remembers depends on the bytes alone, and it compares them.
+// memo remembers what bodies that were answered from memory say, so that one which comes again byte for byte need not
+// be read and digested again; and what was decided of the last request with such a body, for the next one with the
+// very same headers. It compares bytes, never only their hashes.
 type memo struct {
 	slots [memoSlots]atomic.Pointer[memoEntry]
 }
@@ -45,6 +49,23 @@ type memoEntry struct {
 	edits  *request.Edits // digest is the body's after these
 	digest [32]byte
 	again  atomic.Bool // asked for since another body wanted the slot
+	last   atomic.Pointer[decided]
+}
+
+// decided is everything about a request that follows from its bytes, its key and the snapshot.
+type decided struct {
+	snap      *Snapshot
+	who       *principal
+	uri, head []byte
+
+	rules   cacheRules
+	forced  []byte
+	model   *catalog.Model
+	version *version
+	why     string
+	exp     *catalog.Experiment
+	arm     int
+	key     cache.Key
 }
 
 // find returns what is known of a body, or nil, and its place.
@@ -94,9 +115,38 @@ func (x *exchange) parseAgain() {
 	}
 }
 
-// remember lets the memo know a body that was answered from memory: it is likely to come again.
-func (x *exchange) remember() {
-	if x.place != nil && x.parsed {
-		learn(x.place, x.ctx.Request.Body(), x.doc, x.version.edits[x.op], x.digest)
+// recall takes over what was decided of the same bytes before. The caller's key has been checked; heads are compared
+// only with one of the same key, so that how long it takes tells nothing about anybody else's.
+func (x *exchange) recall() bool {
+	if x.known, x.place = x.s.memo.find(x.ctx.Request.Body()); x.known == nil {
+		return false
 	}
+	d := x.known.last.Load()
+	if d == nil || d.snap != x.snap || d.who != x.who || !bytes.Equal(d.head, x.ctx.Request.Header.RawHeaders()) ||
+		!bytes.Equal(d.uri, x.ctx.Request.Header.RequestURI()) {
+		return false
+	}
+	x.doc = x.known.doc
+	x.ref, x.streaming = x.doc.model, x.doc.stream && x.op != dialect.OpEmbeddings
+	x.rules, x.forced, x.model, x.version, x.why, x.exp, x.arm = d.rules, d.forced, d.model, d.version, d.why, d.exp, d.arm
+	x.key, x.recalled = d.key, true
+	return true
+}
+
+// remember lets the memo know a request that was answered from memory: it is likely to come again.
+func (x *exchange) remember() {
+	if x.place == nil || x.recalled {
+		return
+	}
+	if x.parsed {
+		learn(x.place, x.ctx.Request.Body(), x.doc, x.version.edits[x.op], x.digest)
+		return
+	}
+	if !x.timeout.IsZero() || x.model.DrawsAnew() {
+		return // the next one will not be decided alike
+	}
+	x.known.last.Store(&decided{
+		snap: x.snap, who: x.who, uri: bytes.Clone(x.ctx.Request.Header.RequestURI()), head: bytes.Clone(x.ctx.Request.Header.RawHeaders()),
+		rules: x.rules, forced: bytes.Clone(x.forced), model: x.model, version: x.version, why: x.why, exp: x.exp, arm: x.arm, key: x.key,
+	})
 }

@@ -71,6 +71,7 @@ type state struct {
 	place     *atomic.Pointer[memoEntry]
 	digest    [32]byte // of the document, if it was computed
 	parsed    bool     // view holds the body
+	recalled  bool     // the same bytes were decided before
 	ref       []byte   // the model reference
 	form      form     // where a form names it
 	units     catalog.Units

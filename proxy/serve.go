@@ -20,14 +20,16 @@ func (x *exchange) serve() *dialect.Error {
 	if e := x.authenticate(); e != nil {
 		return e
 	}
-	if e := x.parse(); e != nil { // spans into the body
-		return e
-	}
-	if e := x.resolve(); e != nil { // model reference → version, arm
-		return e
-	}
-	if e := x.checkKept(); e != nil { // what a provider keeps belongs to a tenant
-		return e
+	if !x.recall() { // the same bytes are decided alike
+		if e := x.parse(); e != nil { // spans into the body
+			return e
+		}
+		if e := x.resolve(); e != nil { // model reference → version, arm
+			return e
+		}
+		if e := x.checkKept(); e != nil { // what a provider keeps belongs to a tenant
+			return e
+		}
 	}
 	if x.lookup() { // key → memory → disk
 		return x.replay()
@@ -70,7 +72,7 @@ func (x *exchange) parse() *dialect.Error {
 		return e
 	}
 	body := x.ctx.Request.Body()
-	if x.known, x.place = x.s.memo.find(body); x.known != nil {
+	if x.known != nil {
 		x.doc = x.known.doc
 	} else {
 		if err := x.view.Parse(body); err != nil {
@@ -186,7 +188,9 @@ func (x *exchange) lookup() bool {
 		return false
 	}
 	x.cache = cacheMiss
-	x.computeKey()
+	if !x.recalled {
+		x.computeKey()
+	}
 	if x.rules.noCache {
 		x.reason = "no-cache was asked for"
 		return false

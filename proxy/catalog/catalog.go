@@ -184,6 +184,9 @@ func (m *Model) Assign(u *Units) (e *Experiment, arm int) {
 	return nil, 0
 }
 
+// DrawsAnew says that equal requests may get different arms.
+func (m *Model) DrawsAnew() bool { return len(m.running) > 0 && m.Unit == "request" }
+
 // Arm finds a running experiment's arm by the arm's name.
 func (m *Model) Arm(name []byte) (e *Experiment, arm int, ok bool) {
 	for _, e := range m.running {
