@@ -85,5 +85,6 @@ var ladder = map[string]row{
 	"bench/load":             {rung: 5},
 	"cmd/wedge":              {rung: 5, modules: []string{fasthttp, kong, xsync, yaml}},
 	"internal/e2e":           {rung: 5},
+	"internal/e2e/sdk":       {rung: 5},
 	"internal/tools/testsum": {rung: 5},
 }
