@@ -227,6 +227,9 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 	}
 	x.up.leave(route.Good, 0)
 	x.answered = t
+	if x.op == dialect.OpResponses {
+		x.claimResponse(responseID(out))
+	}
 	x.describeEntry(t)
 	x.entry = x.keepWhole()
 	x.endFlight(x.entry, nil)
@@ -270,7 +273,7 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 		return fail(codeOverloaded, "", "all connections to "+who+" are in use; try again later")
 	case errors.Is(err, upstream.ErrCut):
 		return fail(codeUpstreamError, "", who+" broke the connection before the end of its answer; try again")
-	case errors.Is(err, dialect.ErrProvider), errors.Is(err, errStreamFailed):
+	case errors.Is(err, dialect.ErrProvider), errors.Is(err, errStreamFailed), errors.Is(err, errStreamError):
 		return fail(codeUpstreamError, "", who+" answered with an error of its own; try again")
 	case errors.Is(err, upstream.ErrBodyTooLarge), errors.Is(err, stream.ErrEventTooLarge):
 		return fail(codeUpstreamProtocol, "", who+" sent a larger answer than this node takes")

@@ -18,12 +18,14 @@ type document struct {
 	model, user, metadataUser   []byte
 	stream, includeUsage, store bool
 	continues                   bool // what a provider keeps is part of the request
+	forgets                     bool // store: false
 }
 
 func readDocument(v *request.View) (d document) {
 	d.model, d.user, d.metadataUser = v.Model(), v.User(), v.MetadataUser()
 	d.stream, d.includeUsage = v.Stream(), v.IncludeUsage()
-	d.store, _ = v.Store()
+	stored, said := v.Store()
+	d.store, d.forgets = stored, said && !stored
 	for _, name := range [...]string{"previous_response_id", "conversation", "background"} {
 		raw, ok := v.Field(name)
 		d.continues = d.continues || ok && string(raw) != "null" && string(raw) != "false"

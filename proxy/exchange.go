@@ -47,10 +47,10 @@ type exchange struct {
 	own    stream.Flight // when the flight is not shared
 	ownUp  upcall
 	watch  downstream.Watch
-	keyBuf []byte
-	body   []byte // what goes upstream
-	lines  []byte // its header lines
-	out    []byte // a whole answer, or the last part of a stream
+	keyBuf []byte `wedge:"kept"`
+	body   []byte `wedge:"kept"` // what goes upstream
+	lines  []byte `wedge:"kept"` // its header lines
+	out    []byte `wedge:"kept"` // a whole answer, or the last part of a stream
 	tries  [maxTries]try
 }
 
@@ -134,6 +134,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 func (x *exchange) release() {
 	x.view.Reset()
 	x.ownUp.reset()
+	x.own = stream.Flight{}
 	for _, b := range [...]*[]byte{&x.keyBuf, &x.body, &x.lines, &x.out} {
 		if *b = (*b)[:0]; cap(*b) > keptMost {
 			*b = nil

@@ -186,18 +186,24 @@ func (x *exchange) query() []byte {
 // request may show to it.
 func (x *exchange) appendUpstreamHead(dst []byte, t *target) []byte {
 	dst = append(dst, t.provider.auth...)
-	typed := false
+	typed, isJSON := false, x.readAsJSON()
 	for name, value := range x.ctx.Request.Header.All() {
-		if fateOf(name) == drop || bytes.ContainsAny(value, "\r\n\x00") {
+		isType := string(name) == "Content-Type"
+		if fateOf(name) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") {
 			continue
 		}
-		typed = typed || string(name) == "Content-Type"
+		typed = typed || isType
 		dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 	}
 	if !typed && len(x.body) > 0 {
 		dst = append(dst, "Content-Type: application/json\r\n"...)
 	}
 	return dst
+}
+
+// readAsJSON says that the node read the body as JSON, and so sends it as such, whatever the client called it.
+func (x *exchange) readAsJSON() bool {
+	return x.op != dialect.OpOther || len(x.ref) > 0 && x.form.end == 0
 }
 
 // upstreamPath is the request's path below the provider's base URL.

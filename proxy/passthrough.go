@@ -53,7 +53,8 @@ func (x *exchange) passThrough(rest []byte) *dialect.Error {
 // form is where a multipart body names its model.
 type form struct{ start, end int }
 
-// findModel looks for the model that the body names, if it is JSON or a form.
+// findModel looks for the model that the body names. Whatever a provider might take for a model must be found: the
+// key may not be allowed to use it.
 func (x *exchange) findModel() *dialect.Error {
 	body := x.ctx.Request.Body()
 	if len(body) == 0 {
@@ -61,13 +62,11 @@ func (x *exchange) findModel() *dialect.Error {
 	}
 	kind, params, err := mime.ParseMediaType(string(x.ctx.Request.Header.ContentType()))
 	switch {
-	case err != nil:
-		return nil
+	case err != nil && len(x.ctx.Request.Header.ContentType()) > 0:
+		return fail(codeInvalidRequest, "", "the content-type cannot be understood; send application/json or multipart/form-data")
 	case kind == "multipart/form-data":
-		if x.form = formField(body, params["boundary"], "model"); x.form.end > 0 {
-			x.ref = bytes.TrimSpace(body[x.form.start:x.form.end])
-		}
-	case kind == "application/json":
+		return x.findFormModel(params["boundary"])
+	case kind == "application/json" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")):
 		if err := x.view.Parse(body); err != nil {
 			return bodyError(err)
 		}
@@ -77,13 +76,29 @@ func (x *exchange) findModel() *dialect.Error {
 	return nil
 }
 
-// formField finds the value of a form's text field.
-func formField(body []byte, boundary, name string) (f form) {
+func (x *exchange) findFormModel(boundary string) *dialect.Error {
+	body := x.ctx.Request.Body()
+	if x.form = formField(body, 0, boundary, "model"); x.form.end == 0 {
+		return nil
+	}
+	if formField(body, x.form.end, boundary, "model").end > 0 {
+		return fail(codeInvalidRequest, "model", "the form names its model twice; name it once")
+	}
+	x.ref = bytes.TrimSpace(body[x.form.start:x.form.end])
+	return nil
+}
+
+// formField finds the value of a form's text field, from an offset on.
+func formField(body []byte, from int, boundary, name string) (f form) {
 	if boundary == "" {
 		return f
 	}
 	mark := []byte("--" + boundary)
-	for at := bytes.Index(body, mark); at >= 0; {
+	first := bytes.Index(body[from:], mark)
+	if first < 0 {
+		return f
+	}
+	for at := from + first; ; {
 		head := at + len(mark)
 		length := bytes.Index(body[head:], []byte("\r\n\r\n"))
 		if length < 0 {
@@ -99,7 +114,6 @@ func formField(body []byte, boundary, name string) (f form) {
 		}
 		at = start + end + 2
 	}
-	return form{}
 }
 
 func partNamed(head []byte, name string) bool {
@@ -131,6 +145,29 @@ func (x *exchange) resolveProvider() *dialect.Error {
 
 // objectKey is where the owner of a provider's object is kept.
 func objectKey(id string) []byte { return append([]byte("object/"), id...) }
+
+// claimResponse makes a response that the provider keeps the tenant's, so that nobody else can go on from it.
+func (x *exchange) claimResponse(id string) {
+	if x.op == dialect.OpResponses && !x.doc.forgets && x.answered != nil {
+		x.claim(id)
+	}
+}
+
+// responseID finds the id of a response at the beginning of what a provider sent; "" if there is none.
+func responseID(b []byte) string {
+	for {
+		i := bytes.Index(b, []byte(`"id"`))
+		if i < 0 {
+			return ""
+		}
+		b = bytes.TrimLeft(b[i+4:], " \t\r\n:")
+		if rest, ok := bytes.CutPrefix(b, []byte(`"resp`)); ok {
+			if end := bytes.IndexByte(rest, '"'); end >= 0 && end < 250 {
+				return "resp" + string(rest[:end])
+			}
+		}
+	}
+}
 
 // owner returns the tenant that an object belongs to and the provider that keeps it; "" for an unknown one.
 func (s *Server) owner(id string) (tenant, provider string) {
@@ -279,7 +316,7 @@ func (x *exchange) replyRaw(rest []byte) *dialect.Error {
 	x.ctx.Response.SetStatusCode(x.status)
 	if up.raw {
 		x.streamed = true
-		x.ctx.Response.SetBodyStream(x, -1)
+		x.ctx.Response.SetBodyStream(x, int(up.call.ContentLength()))
 		return nil
 	}
 	if e := x.ownObjects(rest); e != nil {

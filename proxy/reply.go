@@ -155,6 +155,7 @@ func (x *exchange) endStream(w io.Writer, err error) error {
 // settleStream takes over what the finished stream told.
 func (x *exchange) settleStream() {
 	x.usage = x.up.events.Usage
+	x.claimResponse(x.up.responseID)
 	if first := x.up.first; !first.IsZero() {
 		x.firstToken = max(0, first.Sub(x.start))
 	}

@@ -256,6 +256,9 @@ func (x *exchange) dispatch() *dialect.Error {
 	case string(rest) == "feedback":
 		return x.takeFeedback()
 	}
+	if _, ok := operations[string(bytes.TrimRight(rest, "/"))]; ok { // it must not get around what is done for it
+		return fail(codeNotFound, "", "there is nothing at this path; leave out the slash at its end")
+	}
 	return x.passThrough(rest)
 }
 

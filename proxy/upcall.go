@@ -18,7 +18,8 @@ const maxEvent = 16 << 20
 
 // What ends a stream badly, besides upstream's own errors.
 var (
-	errStreamFailed = errors.New("the provider ended the stream with an error")     // the event was passed on
+	errStreamFailed = errors.New("the provider ended the stream as failed")         // the event was passed on
+	errStreamError  = errors.New("the provider ended the stream with an error")     // the event is kept back: it may name the operator's account
 	errUnfinished   = errors.New("the provider ended the stream before its answer") // no terminal event, no finish reason
 )
 
@@ -35,12 +36,13 @@ type upcall struct {
 	active  bool // counted in at target and its provider
 
 	events                  dialect.Stream
-	rest                    []byte // the beginning of an event
+	rest                    []byte `wedge:"kept"` // the beginning of an event
 	scanner                 stream.Scanner
-	scratch                 []byte
-	n                       int // bytes handed out
+	scratch                 []byte `wedge:"kept"`
+	n                       int    // bytes handed out
 	tail, tailEnd, terminal int
 	first                   time.Time // when the first token came
+	responseID              string    // of a response that the provider keeps
 
 	kept    *keeper // nil: the answer is not kept
 	flights *cache.Flights
@@ -68,9 +70,10 @@ func (k *keeper) fill() *cache.Entry {
 func (u *upcall) reset() {
 	u.call.Reset()
 	u.answers, u.op, u.raw = nil, 0, false
-	u.target, u.outcome, u.active = nil, route.Neutral, false
-	u.kept, u.flights, u.flight = nil, nil, nil
+	u.target, u.outcome, u.active = nil, 0, false
+	u.kept, u.flights, u.flight, u.key = nil, nil, nil, cache.Key{}
 	u.begin()
+	u.scanner, u.tail, u.tailEnd, u.terminal = stream.Scanner{}, 0, 0, 0
 	if cap(u.scratch) > keptMost {
 		u.scratch = nil
 	}
@@ -84,7 +87,7 @@ func (u *upcall) begin() {
 	u.events = dialect.Stream{}
 	u.rest, u.scanner, u.n = u.rest[:0], stream.Scanner{Limit: maxEvent}, 0
 	u.tail, u.tailEnd, u.terminal = -1, -1, -1
-	u.first = time.Time{}
+	u.first, u.responseID = time.Time{}, ""
 }
 
 // enter counts an attempt at t in; false says that its provider is at its limit.
@@ -182,6 +185,9 @@ func (u *upcall) scan(b []byte) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
+		if u.op == dialect.OpResponses && u.events.Events == 1 {
+			u.responseID = responseID(data)
+		}
 		at := u.n + n
 		n += size
 		switch kind {
@@ -198,7 +204,10 @@ func (u *upcall) scan(b []byte) (n int, err error) {
 			u.terminal = at
 			return n, io.EOF
 		case dialect.Failed:
-			return n, errStreamFailed
+			if string(name) == "response.failed" { // a response's own end, which tells what became of it
+				return n, errStreamFailed
+			}
+			return n - size, errStreamError
 		case dialect.Delta, dialect.Ignored:
 		}
 	}

@@ -7,7 +7,7 @@ const maxHead = 64 << 10
 
 // head is a parsed response head. The spans point into raw.
 type head struct {
-	raw    []byte // status line and header lines, up to and including the empty line
+	raw    []byte `wedge:"kept"` // status line and header lines, up to and including the empty line
 	fields int    // offset of the first header line in raw
 	status int
 	length int64 // content-length, or -1

@@ -1,0 +1,60 @@
+//go:build !race
+
+package proxy
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"github.com/wedge-proxy/wedge/bench/sim"
+	"github.com/wedge-proxy/wedge/internal/testkit"
+)
+
+// perRequest counts allocations from the connection's bytes to the answer's, in the whole process.
+func perRequest(t *testing.T, s *fasthttp.Server, request []byte) float64 {
+	t.Helper()
+	serveLoop(t, s, request, explainSize+200)
+	const n = 2000
+	return testing.AllocsPerRun(1, func() { serveLoop(t, s, request, n) }) / n
+}
+
+func TestMemoryHitAllocatesNothing(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	s := newTestServer(t, testCatalog(addr))
+	request := rawRequest("/v1/chat/completions", testKey, chatBody(t, "cached"))
+	require.Contains(t, string(serveLoop(t, &s.http, request, 3).last), "hit-memory")
+	assert.Less(t, perRequest(t, &s.http, request), 0.1, "what a connection costs is spread over its requests")
+}
+
+// A hit whose bytes differ from the last request's is read, decided and digested anew, and allocates nothing either.
+func TestKeyingAllocatesNothing(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	s := newTestServer(t, testCatalog(addr))
+	var ctx fasthttp.RequestCtx
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.SetRequestURI("/v1/chat/completions")
+	ctx.Request.Header.Set("Authorization", "Bearer "+testKey)
+	ctx.Request.SetBody(chatBody(t, "cached"))
+	x := s.acquire(&ctx)
+	x.op = operations["chat/completions"]
+	testkit.Allocs(t, 0, func() { keyOnce(t, x) })
+}
+
+func TestMissAllocations(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	s := newTestServer(t, testCatalog(addr))
+	request := rawRequest("/v1/chat/completions", testKey, chatBody(t, "plain"))
+	floor := &fasthttp.HostClient{Addr: addr}
+	t.Cleanup(floor.CloseIdleConnections)
+	direct := perRequest(t, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+		if err := floor.Do(&ctx.Request, &ctx.Response); err != nil {
+			t.Error(err)
+		}
+	}}, request)
+	got := perRequest(t, &s.http, request)
+	t.Logf("%.2f allocations a miss, the provider's included; %.2f through a bare fasthttp", got, direct)
+	assert.LessOrEqual(t, got, direct+4)
+}
