@@ -35,7 +35,7 @@ var faults = []faulty{
 	{"stall", 504, "upstream_timeout", "upstream_timeout"},
 	{"malformed", 502, "upstream_protocol", "upstream_protocol"},
 	{"error200", 502, "upstream_error", ""},
-	{"error-mid", 502, "upstream_error", "server_error"}, // the provider's own words, in a stream
+	{"error-mid", 502, "upstream_error", "upstream_error"},
 	{"empty", 502, "upstream_protocol", ""},
 	{"garbage", 502, "upstream_protocol", ""},
 }
@@ -122,6 +122,7 @@ func (f faulty) wantHonestEnd(t *testing.T, a *answer, good said) {
 	}
 	assert.Equal(t, f.middle, last.Error["code"])
 	assert.NotContains(t, a.body, "[DONE]")
+	assert.NotContains(t, a.body, "Sorry about that", "the provider's own words are held back")
 	assert.True(t, strings.HasSuffix(a.body, "\n\n"))
 	got := a.said(t) // every event before the end is whole
 	assert.NotEmpty(t, got.text)
