@@ -41,7 +41,7 @@ type memo struct {
 }
 
 const (
-	memoSlots   = 1024
+	memoSlots   = 2048
 	memoLargest = 8 << 10 // bytes of a body
 )
 
@@ -70,19 +70,26 @@ type decided struct {
 	key     cache.Key
 }
 
-// find returns what is known of a body, or nil, and its place.
+// find returns what is known of a body, or nil and the place to remember it at. A body has two places, so that few of
+// those in use want the same one.
 func (m *memo) find(body []byte) (e *memoEntry, place *atomic.Pointer[memoEntry]) {
 	if len(body) > memoLargest {
 		return nil, nil
 	}
-	place = &m.slots[xxhash.Sum64(body)%memoSlots]
-	if e = place.Load(); e == nil || !bytes.Equal(e.body, body) {
-		return nil, place
+	h := xxhash.Sum64(body)
+	one, two := &m.slots[h%memoSlots], &m.slots[(h>>32)%memoSlots]
+	for _, place := range [...]*atomic.Pointer[memoEntry]{one, two} {
+		if e := place.Load(); e != nil && bytes.Equal(e.body, body) {
+			if !e.again.Load() {
+				e.again.Store(true)
+			}
+			return e, place
+		}
 	}
-	if !e.again.Load() {
-		e.again.Store(true)
+	if e := one.Load(); e != nil && e.again.Load() {
+		return nil, two
 	}
-	return e, place
+	return nil, one
 }
 
 // learn remembers a body at its place, unless what is there is in use.

@@ -49,11 +49,11 @@ func readError(err error) *dialect.Error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &small):
-		return fail(codeHeadersTooLarge, "", "the request's headers are larger than this node takes")
+		return fail(codeHeadersTooLarge, "", "the request's headers are larger than this node takes; send fewer or shorter ones")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return fail(codeBodyTooLarge, "", "the request's body is larger than this node takes")
+		return fail(codeBodyTooLarge, "", "the request's body is larger than this node takes; send less, or raise the node's max_body")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fail(codeRequestTimeout, "", "the request did not arrive in time; send it faster")
 	}
-	return fail(codeInvalidRequest, "", "the bytes sent are not an HTTP/1.1 request that this node understands")
+	return fail(codeInvalidRequest, "", "the bytes sent are not an HTTP/1.1 request that this node understands; check the client, and that it does not speak TLS or HTTP/2 here")
 }

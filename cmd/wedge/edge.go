@@ -31,6 +31,7 @@ type edgeCmd struct {
 	CacheMemory byteSize      `placeholder:"SIZE" yaml:"cache_memory" help:"Memory for cached answers (default 64MiB)."`
 	CacheDisk   byteSize      `placeholder:"SIZE" yaml:"cache_disk" help:"Disk for cached answers (default 4GiB)."`
 	MaxBody     byteSize      `placeholder:"SIZE" yaml:"max_body" help:"Largest request body (default 32MiB)."`
+	ReadTimeout time.Duration `placeholder:"TIME" yaml:"read_timeout" help:"How long a request may take to arrive (default 60s)."`
 	Drain       time.Duration `placeholder:"TIME" yaml:"drain" help:"How long requests may take to end after SIGTERM (default 30s)."`
 }
 
@@ -117,6 +118,7 @@ func (c *edgeCmd) settle() error {
 	c.CacheMemory = cmp.Or(c.CacheMemory, 64<<20)
 	c.CacheDisk = cmp.Or(c.CacheDisk, 4<<30)
 	c.MaxBody = cmp.Or(c.MaxBody, 32<<20)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, time.Minute)
 	c.Drain = cmp.Or(c.Drain, drainGrace)
 	return nil
 }
@@ -140,13 +142,14 @@ func (c *edgeCmd) merge() error {
 	c.Listen, c.Admin, c.AccessLog = cmp.Or(c.Listen, f.Listen), cmp.Or(c.Admin, f.Admin), cmp.Or(c.AccessLog, f.AccessLog)
 	c.CacheMemory, c.CacheDisk = cmp.Or(c.CacheMemory, f.CacheMemory), cmp.Or(c.CacheDisk, f.CacheDisk)
 	c.MaxBody, c.Drain = cmp.Or(c.MaxBody, f.MaxBody), cmp.Or(c.Drain, f.Drain)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, f.ReadTimeout)
 	return nil
 }
 
 func (c *edgeCmd) options() nodeOptions {
 	o := nodeOptions{
 		Name: c.Name, Listen: c.Listen, Admin: c.Admin, AdminToken: c.AdminToken, Data: c.Data, AccessLog: c.AccessLog,
-		CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, Drain: c.Drain,
+		CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, ReadTimeout: c.ReadTimeout, Drain: c.Drain,
 	}
 	if o.AccessLog == "off" {
 		o.AccessLog = ""

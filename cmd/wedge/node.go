@@ -40,6 +40,7 @@ type nodeOptions struct {
 	CacheMemory byteSize
 	CacheDisk   byteSize
 	MaxBody     byteSize
+	ReadTimeout time.Duration
 	Drain       time.Duration
 }
 
@@ -93,7 +94,7 @@ func (n *node) newServer(dir string) error {
 	co := cache.Options{Memory: memoryTier{n.memory}, Log: n.log}
 	po := proxy.Options{
 		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Log: n.log, AccessLog: n.accessLog,
-		MaxBody: int(n.o.MaxBody), Registry: obs.NewRegistry(),
+		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
 		Secret: func(ref string) (string, error) { return wire.ResolveSecret(ref, dir, os.LookupEnv, os.ReadFile) },
 	}
 	disk, err := badger.Open(filepath.Join(n.o.Data, "store"), badger.Options{Log: n.log, Recover: true})

@@ -57,6 +57,8 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		Weigher:          func(_ [32]byte, e entry[V]) uint32 { return e.weight },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[32]byte, entry[V]]) time.Duration { return e.Value.ttl }),
 		OnAtomicDeletion: c.count,
+		// Set does the evicting itself; what is left is to note what was read, which is less than a goroutine costs.
+		Executor: func(task func()) { task() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("memory: cannot make the cache: %w", err)
