@@ -1,3 +1,5 @@
+//go:build long
+
 package badger
 
 import (
@@ -23,11 +25,8 @@ const (
 )
 
 // TestAMillionEntries measures what a full edge node lives with, each phase in a process of its own. It takes
-// some minutes and 2 GB of disk: WEDGE_LONG=1 go test -run Million -v ./store/badger
+// some minutes and 2 GB of disk: go test -tags long -run Million -v ./store/badger
 func TestAMillionEntries(t *testing.T) {
-	if os.Getenv("WEDGE_LONG") == "" {
-		t.Skip("WEDGE_LONG is not set")
-	}
 	dir := t.TempDir()
 	for _, phase := range []string{"empty", "load", "reopen"} {
 		cmd := exec.Command(os.Args[0])
@@ -37,6 +36,8 @@ func TestAMillionEntries(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+func init() { beforeTests = append(beforeTests, runLongChildIfAsked) }
 
 func runLongChildIfAsked() {
 	phase, dir, asked := strings.Cut(os.Getenv(longChildEnv), ":")

@@ -12,9 +12,14 @@ import (
 	"github.com/wedge-proxy/wedge/store/storetest"
 )
 
+// beforeTests are what a process of the tests does before, or instead of, running them.
+var beforeTests []func()
+
 func TestMain(m *testing.M) {
 	runChildIfAsked()
-	runLongChildIfAsked()
+	for _, f := range beforeTests {
+		f()
+	}
 	goleak.VerifyTestMain(m)
 }
 

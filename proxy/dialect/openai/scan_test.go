@@ -26,7 +26,7 @@ func FuzzValid(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		if strings.Count(string(doc), "[")+strings.Count(string(doc), "{") > deepest {
-			t.Skip("beyond the bound that encoding/json does not have")
+			return // beyond the bound that encoding/json does not have
 		}
 		assert.Equal(t, json.Valid(doc), valid(doc), "%q", doc)
 	})
