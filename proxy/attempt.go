@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/route"
@@ -113,6 +115,7 @@ func (x *exchange) excluded(v *version) (set uint64) {
 // pause waits before a target is tried again. It returns false if the client left or the time is up.
 func (x *exchange) pause(d time.Duration) bool {
 	if x.remaining(d+time.Millisecond) < d {
+		x.hurried = true
 		return false
 	}
 	for end := time.Now().Add(d); time.Now().Before(end); {
@@ -231,6 +234,7 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 		x.claimResponse(responseID(out))
 	}
 	x.describeEntry(t)
+	x.bill().book(x.usage, t)
 	x.entry = x.keepWhole()
 	x.endFlight(x.entry, nil)
 	return nil, false
@@ -284,9 +288,10 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 // refused deals with an answer that is not 2xx.
 func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again bool) {
 	retryAfter := retryAfterOf(&x.up.call)
-	out, err := x.up.call.AppendAll(x.out[:0], maxErrorBody)
-	x.out = out
 	who := "provider " + t.provider.Name
+	if status < 400 || status > 422 || status == 408 || status <= 403 && status > 400 {
+		x.out, _ = x.up.call.AppendAvailable(x.out[:0]) // so that the connection can be used again, without waiting
+	}
 	switch {
 	case status == 429:
 		x.up.leave(route.Limited, retryAfter)
@@ -300,6 +305,8 @@ func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again
 		x.up.leave(route.Bad, 0)
 		return fail(codeUpstreamError, "", who+" refused the operator's credentials with status "+strconv.Itoa(status)+"; tell the operator of this node"), true
 	case status >= 400:
+		out, err := x.up.call.AppendAll(x.out[:0], maxErrorBody)
+		x.out = out
 		x.up.leave(route.Good, 0)
 		failure = fail(codeInvalidRequest, "", who+" refused the request with status "+strconv.Itoa(status))
 		failure.Status = status
@@ -329,8 +336,12 @@ func retryAfterOf(c *upstream.Call) time.Duration {
 	if ms, err := strconv.ParseFloat(string(c.Header("retry-after-ms")), 64); err == nil && ms > 0 && ms < 1e9 {
 		return time.Duration(ms * float64(time.Millisecond))
 	}
-	if s, err := strconv.ParseFloat(string(c.Header("retry-after")), 64); err == nil && s > 0 && s < 1e6 {
+	v := c.Header("retry-after")
+	if s, err := strconv.ParseFloat(string(v), 64); err == nil && s > 0 && s < 1e6 {
 		return time.Duration(s * float64(time.Second))
+	}
+	if at, err := fasthttp.ParseHTTPDate(v); err == nil {
+		return min(max(0, time.Until(at)), 24*time.Hour)
 	}
 	return 0
 }

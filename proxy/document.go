@@ -92,6 +92,15 @@ func (m *memo) find(body []byte) (e *memoEntry, place *atomic.Pointer[memoEntry]
 	return nil, one
 }
 
+// forget lets go what was decided under an old snapshot, and with it the snapshot.
+func (m *memo) forget() {
+	for i := range m.slots {
+		if e := m.slots[i].Load(); e != nil {
+			e.last.Store(nil)
+		}
+	}
+}
+
 // learn remembers a body at its place, unless what is there is in use.
 func learn(place *atomic.Pointer[memoEntry], body []byte, d document, edits *request.Edits, digest [32]byte) {
 	if old := place.Load(); old != nil && old.again.Swap(false) && !bytes.Equal(old.body, body) {

@@ -94,6 +94,7 @@ type state struct {
 	// How the answer was got.
 	flight   *stream.Flight
 	leads    bool // of a shared flight that has not ended yet
+	hurried  bool // there was no time for another attempt
 	reader   stream.Reader
 	up       *upcall
 	watched  bool

@@ -9,6 +9,7 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/stream"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
 
 // shared is a flight that several exchanges may read, or whose answer is kept. It lives as long as the last of them.
@@ -25,15 +26,17 @@ func (x *exchange) join() (done bool, e *dialect.Error) {
 		return true, fail(codeNotCached, "", "no answer is cached, and only-if-cached was asked for")
 	}
 	x.parseAgain()
-	x.reader.Tail = x.doc.includeUsage || x.op == dialect.OpResponses
+	x.reader = stream.Reader{
+		Tail:  !x.streaming || x.doc.includeUsage || x.op == dialect.OpResponses,
+		Timed: !x.timeout.IsZero(),
+	}
 	for {
 		x.takeFlight()
 		x.watchClient()
 		x.setAlarm()
 		if x.leads && !x.rules.noCache {
 			// Whoever led before may have filled the cache since the look-up.
-			if e, stale := x.s.o.Cache.LookupMemory(&x.key, x.rules.want, x.start); e != nil {
-				x.hit(e, cache.Memory, stale)
+			if e, stale := x.s.o.Cache.LookupMemory(&x.key, x.rules.want, x.start); x.hit(e, cache.Memory, stale) {
 				x.endFlight(e, nil)
 				return true, x.replay()
 			}
@@ -45,7 +48,7 @@ func (x *exchange) join() (done bool, e *dialect.Error) {
 			return true, e
 		}
 		x.leaveFlight() // the leader gave up for a reason of its own: ask again, somebody takes over
-		x.reader = stream.Reader{Tail: x.reader.Tail}
+		x.reader = stream.Reader{Tail: x.reader.Tail, Timed: x.reader.Timed}
 	}
 }
 
@@ -106,6 +109,7 @@ func (x *exchange) follow() (done bool, e *dialect.Error) {
 // openFlight lets the answer flow to everyone.
 func (x *exchange) openFlight(first []byte, err error) {
 	x.leads = false
+	x.up.billed = x.bill()
 	x.flight.Open(first, err)
 }
 
@@ -119,7 +123,7 @@ func (x *exchange) endFlight(entry *cache.Entry, failure *dialect.Error) {
 	switch {
 	case entry != nil:
 		x.flight.Finish(entry, nil)
-	case failure == nil || x.up.call.Aborted() || x.late():
+	case failure == nil || x.up.call.Aborted() || x.late() || x.hurried:
 		x.flight.Finish(nil, stream.ErrHandover)
 	default:
 		x.flight.Finish(nil, failure)
@@ -162,9 +166,13 @@ func (x *exchange) keepWhole() *cache.Entry {
 
 // gather reads a stream to its end for a client that wants the answer whole.
 func (x *exchange) gather() (*cache.Form, *dialect.Error) {
+	var sse []byte
 	for {
-		_, _, err := x.flight.Next(&x.reader)
+		part, _, err := x.flight.Next(&x.reader)
+		sse = append(sse, part...)
 		switch {
+		case err == nil && len(sse) > x.s.o.MaxAnswer:
+			return nil, x.explainFailure(upstream.ErrBodyTooLarge)
 		case err == nil:
 			continue
 		case err == io.EOF:
@@ -176,7 +184,7 @@ func (x *exchange) gather() (*cache.Form, *dialect.Error) {
 		break
 	}
 	x.usage = x.up.events.Usage
-	body, err := x.s.o.Answers.AppendWhole(nil, x.op, x.flight.Bytes())
+	body, err := x.s.o.Answers.AppendWhole(nil, x.op, sse)
 	if err != nil {
 		return nil, x.explainFailure(err)
 	}
@@ -201,7 +209,7 @@ func (a *alarm) ring() {
 func (x *exchange) setAlarm() {
 	if !x.timeout.IsZero() {
 		x.alarm = &alarm{x: x}
-		x.alarm.timer = time.AfterFunc(x.remaining(time.Hour), x.alarm.ring)
+		x.alarm.timer = time.AfterFunc(time.Until(x.timeout), x.alarm.ring)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // metrics are what a node counts. Label values come from the catalog or from closed sets, never from a client.
@@ -70,6 +72,39 @@ func (m *metrics) observe(x *exchange, r *record) {
 	if v == nil {
 		return
 	}
+	h := v.handlesOf(m)
+	h.seconds.Observe(int64(r.took))
+	if r.firstToken > 0 {
+		h.firstToken.Observe(int64(r.firstToken))
+	}
+}
+
+// bill is whose account a provider's answer goes to. It is booked once for each upstream call, whoever reads it.
+type bill struct {
+	metrics *metrics
+	version *version
+	key     string
+}
+
+func (x *exchange) bill() *bill { return &bill{x.s.metrics, x.version, x.who.Name} }
+
+// book counts what the answer of a target consumed.
+func (b *bill) book(u dialect.Usage, t *target) {
+	h, m := b.version.handlesOf(b.metrics), b.metrics
+	if u.Known {
+		h.input.Add(u.Input)
+		h.output.Add(u.Output)
+		h.cachedInput.Add(u.Cached)
+	}
+	if cost := t.price.Cost(u); cost == budget.Unknown {
+		m.unpriced.Inc()
+	} else if cost > 0 {
+		m.cost.With(b.version.label, b.key).Add(cost)
+	}
+}
+
+// handlesOf resolves the version's metrics, once.
+func (v *version) handlesOf(m *metrics) *versionHandles {
 	h := v.handles.version.Load()
 	if h == nil {
 		h = &versionHandles{
@@ -78,24 +113,7 @@ func (m *metrics) observe(x *exchange, r *record) {
 		}
 		v.handles.version.Store(h)
 	}
-	h.seconds.Observe(int64(r.took))
-	if r.firstToken > 0 {
-		h.firstToken.Observe(int64(r.firstToken))
-	}
-	if x.cache.hit() || x.cache == cacheCoalesced || x.answered == nil {
-		return
-	}
-	if r.usage.Known {
-		h.input.Add(r.usage.Input)
-		h.output.Add(r.usage.Output)
-		h.cachedInput.Add(r.usage.Cached)
-	}
-	switch {
-	case r.cost > 0:
-		m.cost.With(v.label, r.key).Add(r.cost)
-	case r.cost < 0 && r.status == 200:
-		m.unpriced.Inc()
-	}
+	return h
 }
 
 func (m *metrics) count(x *exchange, r *record) {

@@ -148,7 +148,7 @@ func objectKey(id string) []byte { return append([]byte("object/"), id...) }
 
 // claimResponse makes a response that the provider keeps the tenant's, so that nobody else can go on from it.
 func (x *exchange) claimResponse(id string) {
-	if x.op == dialect.OpResponses && !x.doc.forgets && x.answered != nil {
+	if x.op == dialect.OpResponses && x.answered != nil && (x.stores() || !x.doc.forgets && x.version.forceStore == "" && x.version.fillStore == "") {
 		x.claim(id)
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/stream"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
 
 // replay answers with x.entry, in the form that the client asked for.
 func (x *exchange) replay() *dialect.Error {
 	x.usage = x.entry.Usage
-	form, err := x.entry.Answer(x.streaming, x.s.o.Answers)
+	form, err := x.entry.Answer(x.streaming, x.s.o.Answers) // again, for a hit: the entry remembers
 	if err != nil {
 		return x.explainFailure(err)
 	}
@@ -128,24 +129,32 @@ var errLate = errors.New("the time of x-wedge-timeout is over")
 // endStream ends a stream: silently after a good end, with the dialect's terminal error otherwise, never with a good
 // end that the provider did not send.
 func (x *exchange) endStream(w io.Writer, err error) error {
-	x.settleStream()
+	ended := x.flight.Ended() // or others still read it, and what the source tells is theirs
+	if ended {
+		x.settleStream()
+	}
+	late := errors.Is(err, errLate) || errors.Is(err, stream.ErrGone) && x.flight.Late(&x.reader)
 	switch {
 	case err == io.EOF:
 		return nil
+	case late && x.up.raw:
+		return x.cutRaw(upstream.ErrTimeout)
 	case x.up.raw && !errors.Is(err, stream.ErrGone):
 		return x.cutRaw(err)
-	case errors.Is(err, stream.ErrGone) && !x.flight.Late(&x.reader):
+	case errors.Is(err, stream.ErrGone) && !late:
 		x.gone = true
 		return err
 	case errors.Is(err, errStreamFailed):
 		x.failure = x.explainFailure(err) // the provider's own event was passed on
 		return nil
-	case errors.Is(err, errLate) || errors.Is(err, stream.ErrGone):
+	case late:
 		x.failure = fail(codeUpstreamTimeout, "", "the answer did not end within x-wedge-timeout; allow more time")
 	default:
 		x.failure = x.explainFailure(err)
 	}
-	x.failure.Stream = &x.up.events
+	if ended {
+		x.failure.Stream = &x.up.events
+	}
 	x.out = x.s.o.Errors.AppendStreamError(x.out[:0], x.op, x.failure, string(x.id.bytes()))
 	n, err := w.Write(x.out)
 	x.sent += int64(n)
@@ -165,6 +174,11 @@ func (x *exchange) settleStream() {
 // Close is called by fasthttp when the stream was written, or could not be. The connection stays corked: what
 // fasthttp still has to write to end the body joins the last burst, and the next read lets both go.
 func (x *exchange) Close() error {
+	h := &x.ctx.Request.Header
+	if h.ConnectionClose() || !h.IsHTTP11() || x.ctx.Response.ConnectionClose() || x.s.draining.Load() {
+		// There is no next read. A write that waits for a slow client has its time here, and not in closing.
+		x.gone = x.uncork() != nil || x.gone
+	}
 	x.finish()
 	return nil
 }

@@ -196,17 +196,26 @@ func (x *exchange) lookup() bool {
 		return false
 	}
 	e, tier, stale := x.s.o.Cache.Lookup(&x.key, x.model.Name, x.rules.want, x.start)
-	x.hit(e, tier, stale)
+	if !x.hit(e, tier, stale) {
+		return false
+	}
 	if tier == cache.Memory {
 		x.remember()
 	}
-	return e != nil
+	return true
 }
 
-func (x *exchange) hit(e *cache.Entry, t cache.Tier, stale bool) {
-	if x.entry = e; e == nil {
-		return
+// hit takes an entry for the answer. One that cannot take the form that the client asked for is none: the provider is
+// asked, as if no-cache had been.
+func (x *exchange) hit(e *cache.Entry, t cache.Tier, stale bool) bool {
+	if e == nil {
+		return false
 	}
+	if _, err := e.Answer(x.streaming, x.s.o.Answers); err != nil {
+		x.rules.noCache, x.reason = true, "the cached answer cannot take the form asked for"
+		return false
+	}
+	x.entry = e
 	switch {
 	case stale:
 		x.cache = cacheStale
@@ -215,6 +224,7 @@ func (x *exchange) hit(e *cache.Entry, t cache.Tier, stale bool) {
 	default:
 		x.cache = cacheHitMemory
 	}
+	return true
 }
 
 // bypass says why the cache has no part in the request, or "".
@@ -224,12 +234,25 @@ func (x *exchange) bypass() string {
 		return "the model has no cache"
 	case x.rules.noStore:
 		return "no-store was asked for"
-	case x.doc.store:
+	case x.stores():
 		return "store: true keeps the answer at the provider"
 	case x.doc.continues:
 		return "the answer depends on what the provider keeps"
 	}
 	return ""
+}
+
+// stores says whether the provider is asked to keep the answer: what the version forces comes before what the client
+// says, and that before what the version fills in.
+func (x *exchange) stores() bool {
+	v := x.version
+	switch {
+	case v.forceStore != "":
+		return v.forceStore == "true"
+	case x.doc.store || x.doc.forgets:
+		return x.doc.store
+	}
+	return v.fillStore == "true"
 }
 
 // keyFormat changes whenever the meaning of a key does, so that old answers on disk are not found any more.

@@ -158,6 +158,7 @@ func (s *Server) Publish(c *wire.Catalog, source string) error {
 		return err
 	}
 	s.snap.Store(snap)
+	s.memo.forget()
 	s.refusal.Store(nil)
 	s.retain(snap)
 	s.o.Log.Info("catalog is in use", "source", source, "digest", snap.Digest, "models", len(snap.table.Models()))
@@ -211,6 +212,7 @@ func (s *Server) Ready() error {
 // handle is called by fasthttp with a whole request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	x := s.acquire(ctx)
+	_ = x.uncork() // what ended the answer before a pipelined request; a broken connection shows at the next write
 	n := s.inFlight.Add(1)
 	if e := x.admissible(n); e != nil {
 		x.refuse(e)

@@ -61,7 +61,9 @@ type version struct {
 	attempts int
 	backoff  time.Duration
 	repeat   bool // a target may be tried again
-	handles  handles
+
+	forceStore, fillStore string // the JSON that the version sets for store, or ""
+	handles               handles
 }
 
 // target is a target as requests use it.
@@ -214,8 +216,14 @@ func compileKey(k *wire.Key) *principal {
 
 func (s *Server) compileVersion(snap *Snapshot, v *catalog.Version) (*version, error) {
 	c := &version{Version: v, label: v.Model.Name, caching: v.Model.Cache.Mode == "exact"}
+	var err error
+	if c.forceStore, err = storeOf(v.Force); err != nil {
+		return c, err
+	}
+	if c.fillStore, err = storeOf(v.Params); err != nil {
+		return c, err
+	}
 	for op := dialect.OpChat; op < opCount; op++ {
-		var err error
 		if c.edits[op], err = request.CompileEdits(sets(op, v.Params), sets(op, v.Force)); err != nil {
 			return c, err
 		}
@@ -255,6 +263,20 @@ func (s *Server) compileTarget(snap *Snapshot, t *wire.Target, live *route.Targe
 
 func targetKey(p *provider, t *wire.Target) string {
 	return p.Name + "\x00" + p.BaseURL + "\x00" + t.Model
+}
+
+// storeOf is what a version's parameters say about store. Other parameters that make the answer depend on what the
+// provider keeps are the client's alone.
+func storeOf(params []wire.Param) (store string, err error) {
+	for _, p := range params {
+		switch p.Key {
+		case "store":
+			store = string(p.Value)
+		case "previous_response_id", "conversation", "background":
+			return "", fmt.Errorf("%s cannot be set by a version; leave it to the clients", p.Key)
+		}
+	}
+	return store, nil
 }
 
 // opCount is the number of operations.

@@ -44,6 +44,7 @@ type upcall struct {
 	first                   time.Time // when the first token came
 	responseID              string    // of a response that the provider keeps
 
+	billed  *bill   // nil: there is no answer to book, or it was booked
 	kept    *keeper // nil: the answer is not kept
 	flights *cache.Flights
 	key     cache.Key
@@ -71,7 +72,7 @@ func (u *upcall) reset() {
 	u.call.Reset()
 	u.answers, u.op, u.raw = nil, 0, false
 	u.target, u.outcome, u.active = nil, 0, false
-	u.kept, u.flights, u.flight, u.key = nil, nil, nil, cache.Key{}
+	u.billed, u.kept, u.flights, u.flight, u.key = nil, nil, nil, nil, cache.Key{}
 	u.begin()
 	u.scanner, u.tail, u.tailEnd, u.terminal = stream.Scanner{}, 0, 0, 0
 	if cap(u.scratch) > keptMost {
@@ -116,6 +117,10 @@ func (u *upcall) Abort() { u.call.Abort() }
 // Close is part of stream.Source.
 func (u *upcall) Close() {
 	u.leave(u.outcome, 0)
+	if u.billed != nil {
+		u.billed.book(u.events.Usage, u.target)
+		u.billed = nil
+	}
 	if u.flights != nil {
 		u.flights.Remove(&u.key, u.flight)
 	}
@@ -196,11 +201,14 @@ func (u *upcall) scan(b []byte) (n int, err error) {
 				u.first = time.Now()
 			}
 		case dialect.Tail:
-			if u.tail < 0 {
+			if at != u.tailEnd { // what stands between two of them belongs to the answer
 				u.tail = at
 			}
 			u.tailEnd = at + size
 		case dialect.Terminal:
+			if u.op != dialect.OpResponses && u.events.Choices == 0 {
+				return n - size, errUnfinished
+			}
 			u.terminal = at
 			return n, io.EOF
 		case dialect.Failed:

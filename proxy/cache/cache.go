@@ -154,9 +154,10 @@ func (c *Cache) lookupDisk(k *Key, model string, now time.Time) *Entry {
 		return nil
 	}
 	var dk [diskKeySize]byte
+	began := time.Now()
 	b, err := c.o.Disk.AppendGet(nil, appendDiskKey(dk[:0], model, k))
-	if took := time.Since(now); took > diskSlow {
-		c.slow.Store(now.Add(took + diskSlowPause).UnixNano())
+	if took := time.Since(began); took > diskSlow {
+		c.slow.Store(began.Add(took + diskSlowPause).UnixNano())
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):

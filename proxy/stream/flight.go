@@ -67,9 +67,12 @@ type Flight struct {
 type Reader struct {
 	// Tail says whether the reader wants the usage-only tail.
 	Tail bool
-	off  int
-	gone bool
-	late bool // gone because its time was up
+	// Timed says that Expire may be called for the reader: it waits for others to pull, or lets a goroutine pull, for
+	// who pulls cannot let go before bytes come.
+	Timed bool
+	off   int
+	gone  bool
+	late  bool // gone because its time was up
 }
 
 // Late says whether the reader was ended by Expire.
@@ -148,21 +151,48 @@ func (f *Flight) Next(r *Reader) (part []byte, atTerminal bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for {
-		if r.gone {
-			return nil, false, ErrGone
-		}
-		if part, atTerminal = f.partFor(r); len(part) > 0 {
-			return part, atTerminal, nil
-		}
+		part, atTerminal = f.partFor(r)
 		switch {
+		case len(part) == 0 && f.err == io.EOF:
+			return nil, false, io.EOF // a client that leaves after the last byte had everything
+		case r.gone:
+			return nil, false, ErrGone
+		case len(part) > 0:
+			if f.shared && len(f.buf) > 2*sharedMost {
+				f.cond.Broadcast() // those who waited for this reader to catch up
+			}
+			return part, atTerminal, nil
 		case f.err != nil:
 			return nil, false, f.err
 		case f.pulling || f.full():
 			f.cond.Wait()
+		case r.Timed && f.shared:
+			f.pulling = true
+			go f.pullAside()
 		default:
 			f.pull()
 		}
 	}
+}
+
+// pullAside pulls for readers that must be free to go. It ends with what it waits for: bytes, the source's deadline,
+// or the abort of a flight that nobody reads any more, whose source it closes.
+func (f *Flight) pullAside() {
+	f.mu.Lock()
+	f.pull()
+	f.cond.Broadcast()
+	last := len(f.readers) == 0
+	f.mu.Unlock()
+	if last {
+		f.closeSource()
+	}
+}
+
+// Ended says whether the answer has ended, and with it all that its source tells.
+func (f *Flight) Ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.phase == ended
 }
 
 // Ready says whether Next would return at once.
@@ -224,7 +254,9 @@ func (f *Flight) Leave(r *Reader) {
 		f.cond.Broadcast() // another may have to pull now, or has room again
 	} else if f.phase != ended {
 		f.dead = true
+		f.src.Abort()
 	}
+	last = last && !f.pulling // or pullAside closes the source
 	f.mu.Unlock()
 	if last {
 		f.closeSource()
