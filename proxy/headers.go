@@ -53,7 +53,13 @@ func bytesOf(s string) []byte { return bytesx.Bytes(s) }
 
 // clientKey is the virtual key that the request carries, wherever the neighbouring SDKs put theirs; borrowed.
 func clientKey(ctx *fasthttp.RequestCtx) []byte {
-	h := &ctx.Request.Header
+	if key := headerKey(&ctx.Request.Header); len(key) > 0 {
+		return key
+	}
+	return ctx.QueryArgs().Peek("key")
+}
+
+func headerKey(h *fasthttp.RequestHeader) []byte {
 	if auth := h.PeekBytes(headerAuthorization); len(auth) > 7 && bytes.EqualFold(auth[:7], []byte("bearer ")) {
 		return bytes.TrimSpace(auth[7:])
 	}
@@ -62,7 +68,7 @@ func clientKey(ctx *fasthttp.RequestCtx) []byte {
 			return key
 		}
 	}
-	return ctx.QueryArgs().Peek("key")
+	return nil
 }
 
 // cacheRules are what x-wedge-cache asks for.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -49,9 +50,21 @@ func (x *exchange) reply() *dialect.Error {
 		return x.answer(form)
 	}
 	x.setHeaders()
-	x.streamed = true
-	x.ctx.Response.SetBodyStream(x, -1)
+	x.sendStream(-1)
 	return nil
+}
+
+// sendStream makes the exchange the response's body, of so many bytes or of unknown length. HTTP/1.0 has no way to
+// send a body of unknown length but to read it to its end first.
+func (x *exchange) sendStream(length int) {
+	if length < 0 && !x.ctx.Request.Header.IsHTTP11() {
+		var whole bytes.Buffer
+		_, _ = x.WriteTo(&whole) // what went wrong is told in the stream, or in x.gone
+		x.ctx.Response.SetBody(whole.Bytes())
+		return
+	}
+	x.streamed = true
+	x.ctx.Response.SetBodyStream(x, length)
 }
 
 // answeredWhole says that the provider's whole answer lies in x.out.

@@ -131,7 +131,7 @@ func New(o Options) (*Server, error) {
 		Handler: s.handle, ErrorHandler: s.handleUnread, Name: "wedge", Logger: quietLogger{},
 		MaxRequestBodySize: o.MaxBody, ReadBufferSize: o.MaxHeader, ReadTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
 		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
-		LazyRequestTime: true,
+		LazyRequestTime: true, HeaderReceived: s.bound,
 	}
 	s.snap.Store(&Snapshot{table: catalog.Compile(&wire.Catalog{})})
 	s.registerState(o.Registry)
@@ -271,6 +271,25 @@ func (x *exchange) method(want string) *dialect.Error {
 	}
 	x.ctx.Response.Header.SetCanonical(headerAllow, []byte(want))
 	return fail(codeMethodNotAllowed, "", "this path takes "+want+" only")
+}
+
+// strangersBody bounds the body of a request that shows no key of this node, in bytes: it is read before it is refused.
+const strangersBody = 64 << 10
+
+// bound says how much of a body is read. Whether the key is the whole key is checked later; its public part is enough
+// to keep strangers from filling the memory.
+func (s *Server) bound(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
+	if n := h.ContentLength(); n >= 0 && n <= strangersBody {
+		return c
+	}
+	id, ok := wire.KeyID(headerKey(h))
+	if ok {
+		_, ok = s.snap.Load().principals[string(id)]
+	}
+	if !ok && !bytes.Contains(h.RequestURI(), []byte("key=")) {
+		c.MaxRequestBodySize = min(strangersBody, s.o.MaxBody)
+	}
+	return c
 }
 
 // handleUnread answers bytes that did not become a request.

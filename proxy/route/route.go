@@ -33,7 +33,9 @@ const (
 type Target struct {
 	inFlight  atomic.Int32
 	bad       atomic.Int32 // in a row
-	ejected   atomic.Int64 // unix nanoseconds until which the target is skipped; 0: healthy
+	ejected   atomic.Int64 // unix nanoseconds until which the target is skipped for its failures; 0: healthy
+	trial     atomic.Bool  // an attempt is to tell whether the ejected target is back
+	limited   atomic.Int64 // unix nanoseconds until which it asked to be left alone
 	firstByte atomic.Int64 // nanoseconds, exponentially weighted
 }
 
@@ -110,8 +112,11 @@ func (t *Target) Release(o Outcome, now time.Time, retryAfter time.Duration) {
 			t.ejected.Store(0)
 		}
 	case Limited:
-		t.ejected.Store(now.Add(min(max(retryAfter, ejectFirst), ejectMost)).UnixNano())
+		t.limited.Store(now.Add(min(max(retryAfter, ejectFirst), ejectMost)).UnixNano())
 	case Bad:
+		if !t.trial.Swap(false) && now.UnixNano() < t.ejected.Load() {
+			return // of the burst that ejected it
+		}
 		if n := t.bad.Add(1); n >= ejectAfter {
 			t.ejected.Store(now.Add(min(ejectFirst<<min(n-ejectAfter, 5), ejectMost)).UnixNano())
 		}
@@ -137,7 +142,7 @@ func (t *Target) InFlight() int { return int(t.inFlight.Load()) }
 
 // EjectedUntil is the time until which the target is skipped; zero when it is healthy.
 func (t *Target) EjectedUntil() time.Time {
-	if ns := t.ejected.Load(); ns != 0 {
+	if ns := max(t.ejected.Load(), t.limited.Load()); ns != 0 {
 		return time.Unix(0, ns)
 	}
 	return time.Time{}
@@ -146,11 +151,18 @@ func (t *Target) EjectedUntil() time.Time {
 // usable says whether the target may be tried now. When an ejection's time is up one caller at a time gets a
 // trial; the others go on avoiding the target until the trial told something.
 func (t *Target) usable(now int64) bool {
+	if now < t.limited.Load() {
+		return false
+	}
 	until := t.ejected.Load()
 	if until == 0 {
 		return true
 	}
-	return now >= until && t.ejected.CompareAndSwap(until, now+int64(trialGap))
+	if now < until || !t.ejected.CompareAndSwap(until, now+int64(trialGap)) {
+		return false
+	}
+	t.trial.Store(true)
+	return true
 }
 
 // Set is a version's targets with their weights. It is immutable.
@@ -185,9 +197,6 @@ func (s *Set) Target(i int) *Target { return s.targets[i] }
 func (s *Set) Pick(tried uint64, now int64) int {
 	i := s.draw(rand.Uint64())
 	if tried == 0 && s.targets[i].usable(now) {
-		return i
-	}
-	if tried&(1<<i) == 0 && s.targets[i].ejected.Load() == 0 {
 		return i
 	}
 	return s.pickAmong(tried, now)

@@ -73,6 +73,8 @@ func TestEjection(t *testing.T) {
 	assert.Equal(t, 1, trials, "one trial at a time")
 	fail(later)
 	assert.Equal(t, later.Add(2*ejectFirst), bad.EjectedUntil(), "each further failure doubles the pause")
+	fail(later)
+	assert.Equal(t, later.Add(2*ejectFirst), bad.EjectedUntil(), "but those of one burst count once")
 	bad.Acquire()
 	bad.Release(Good, later, 0)
 	assert.True(t, bad.EjectedUntil().IsZero())
