@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
@@ -51,7 +52,7 @@ func (w *whole) member(c *cursor, k []byte) {
 	case "usage":
 		readUsage(c, &w.usage)
 	case "choices":
-		w.found = c.skipKind('[') && (w.op == dialect.OpChat || w.op == dialect.OpCompletions) || w.found
+		w.found = c.skipChoices() && (w.op == dialect.OpChat || w.op == dialect.OpCompletions) || w.found
 	case "data":
 		w.found = c.skipKind('[') && w.op == dialect.OpEmbeddings || w.found
 	case "output":
@@ -69,6 +70,13 @@ func (w *whole) member(c *cursor, k []byte) {
 func (c *cursor) skipKind(open byte) bool {
 	v := c.skip()
 	return len(v) > 0 && v[0] == open
+}
+
+// skipChoices passes a value and reports whether it is a list with something in it: an answer without a choice says
+// nothing, and is no answer to keep.
+func (c *cursor) skipChoices() bool {
+	v := c.skip()
+	return len(v) > 2 && v[0] == '[' && len(bytes.TrimSpace(v[1:len(v)-1])) > 0
 }
 
 func isNull(v []byte) bool { return len(v) > 0 && v[0] == 'n' }
