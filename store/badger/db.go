@@ -57,6 +57,7 @@ type DB struct {
 	log     *slog.Logger
 	badger  *logger
 	recover bool
+	aside   string
 	space   *space
 	wake    chan struct{} // a tier has reached its share
 
@@ -102,6 +103,9 @@ func Open(dir string, o Options) (*DB, error) {
 	})
 }
 
+// Aside is where Open moved a corrupt store, "" if there was none.
+func (db *DB) Aside() string { return db.aside }
+
 func (db *DB) kvDir() string { return filepath.Join(db.dir, "kv") }
 
 // startAfresh moves the whole store aside: the tiers cannot stay without the purges that kv remembered.
@@ -110,6 +114,7 @@ func (db *DB) startAfresh(cause error) (*engine, error) {
 	if err := os.Rename(db.dir, aside); err != nil {
 		return nil, fmt.Errorf("badger: cannot move the corrupt store %s to %s: %w", db.dir, aside, err)
 	}
+	db.aside = aside
 	db.log.Error("the node's store is corrupt: it has been moved aside and an empty one takes its place",
 		"dir", db.dir, "aside", aside, "cause", cause)
 	return openEngine(db.kvDir(), kvShape, db.space, db.badger)
