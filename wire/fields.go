@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -61,10 +62,18 @@ func name(dst *string) reader {
 			return
 		}
 		*dst = s
-		if !nameText.MatchString(s) {
-			v.failf("%s is not a name; use at most 128 letters, digits and . _ - / : +, beginning with a letter or digit", show(s))
+		if err := CheckName(s); err != nil {
+			v.failf("%s", err)
 		}
 	}
+}
+
+// CheckName says why a catalog can call nothing by a name, or nil.
+func CheckName(s string) error {
+	if nameText.MatchString(s) {
+		return nil
+	}
+	return fmt.Errorf("%s is not a name; use at most 128 letters, digits and . _ - / : +, beginning with a letter or digit", show(s))
 }
 
 // named is one name of a list.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/wedge-proxy/wedge/wire"
@@ -31,6 +33,9 @@ Examples:
 
 // Run prints the entry and the key.
 func (c keyNewCmd) Run(stdout io.Writer) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	key, id, hash, err := wire.NewKey()
 	if err != nil {
 		return err
@@ -41,4 +46,23 @@ func (c keyNewCmd) Run(stdout io.Writer) error {
 	}
 	_, err = fmt.Fprintf(stdout, "  - {name: %q, id: %s, hash: \"sha256:%x\", models: [%s]}\n%s\n", c.Name, id, hash, strings.Join(quoted, ", "), key)
 	return err
+}
+
+// check refuses what would make an entry that no catalog can hold.
+func (c keyNewCmd) check() error {
+	if err := wire.CheckName(c.Name); err != nil {
+		return fmt.Errorf("cannot make a key: %w", err)
+	}
+	for i, m := range c.Models {
+		if err := wire.CheckName(m); err != nil && m != "*" {
+			return fmt.Errorf("cannot make a key for the model %q: %w", m, err)
+		}
+		if slices.Contains(c.Models[:i], m) {
+			return fmt.Errorf("cannot make a key: --models names %s twice", m)
+		}
+	}
+	if len(c.Models) == 0 {
+		return errors.New("cannot make a key: --models names none")
+	}
+	return nil
 }
