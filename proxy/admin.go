@@ -87,8 +87,7 @@ func (s *Server) Admin(o AdminOptions) http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.status(o)) })
 	mux.HandleFunc("GET /explain/{id}", s.serveExplain)
 	mux.HandleFunc("POST /cache/purge", s.servePurge)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // not cmdline: the command line may hold the token
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -99,7 +98,7 @@ func (s *Server) Admin(o AdminOptions) http.Handler {
 // any other address wants the token.
 func guard(next http.Handler, token string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" {
+		if fromPage(r.Header) {
 			http.Error(w, "requests of web pages are refused", http.StatusForbidden)
 			return
 		}
@@ -116,6 +115,13 @@ func guard(next http.Handler, token string) http.Handler {
 	})
 }
 
+// fromPage reports whether a browser sends the request for a page of another site. Browsers leave Origin out of what a
+// page embeds or links to, but then say where it comes from.
+func fromPage(h http.Header) bool {
+	site := h.Get("Sec-Fetch-Site")
+	return h.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin"
+}
+
 func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
@@ -126,7 +132,7 @@ func loopbackHost(host string) bool {
 		host = h
 	}
 	host = strings.Trim(host, "[]")
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
