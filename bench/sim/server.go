@@ -119,7 +119,7 @@ func (s *Server) Listen() (net.Listener, error) {
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s for the simulated provider: %w; choose another address with --listen", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s for the simulated provider: %w", addr, err)
 	}
 	return ln, nil
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -13,41 +11,79 @@ import (
 	"github.com/wedge-proxy/wedge/wire"
 )
 
-// watchInterval is how often a catalog file is looked at. Looking works on every file system, and for files that
-// are replaced, linked or mounted, where notifications do not.
+// watchInterval is how often a catalog file and the secrets that it names are looked at. Looking works on every file
+// system, and for files that are replaced, linked or mounted, where notifications do not.
 const watchInterval = 250 * time.Millisecond
 
-// catalogFile is a catalog that a node follows.
+// catalogFile is a catalog that a node follows, with the secrets that it names.
 type catalogFile struct {
 	path   string
 	server *proxy.Server
-	log    *slog.Logger
-	sum    [32]byte // of the content that was last offered
-	broken string   // why the file could not be read, as last reported
+	secret func(ref string) (string, error)
+
+	catalog *wire.Catalog // what was last offered; nil if it is no catalog
+	sum     [32]byte      // of the file's content that was last offered
+	secrets [32]byte      // of the secrets that it was offered with
+	broken  string        // why the file could not be read, as last reported
+	inUse   bool          // the file had a catalog that the node took
 }
 
-// load reads the file and publishes it. A file that is not taken changes nothing, and the reason shows on /status.
+// load reads the file and publishes what has changed. What is not taken changes nothing, and the reason shows on
+// /status; before the first catalog is in use, the error is the only report.
 func (f *catalogFile) load() error {
 	data, err := os.ReadFile(f.path)
 	if err != nil {
 		err = fmt.Errorf("cannot read the catalog: %w", err)
 		if err.Error() != f.broken {
 			f.broken = err.Error()
-			f.server.Refuse("", f.path, err)
+			f.refuse(err)
 		}
 		return err
 	}
-	sum := sha256.Sum256(data)
-	if f.broken == "" && bytes.Equal(sum[:], f.sum[:]) {
-		return nil
+	if sum := sha256.Sum256(data); f.broken != "" || sum != f.sum {
+		f.sum, f.broken = sum, ""
+		return f.offer(data)
 	}
-	f.sum, f.broken = sum, ""
-	c, err := wire.ParseCatalog(f.path, data)
-	if err != nil {
-		f.server.Refuse("", f.path, err)
+	if f.catalog != nil && f.reread() {
+		return f.server.Republish(f.catalog, f.path)
+	}
+	return nil
+}
+
+// offer publishes new content.
+func (f *catalogFile) offer(data []byte) (err error) {
+	if f.catalog, err = wire.ParseCatalog(f.path, data); err != nil {
+		f.catalog = nil
+		f.refuse(err)
 		return err
 	}
-	return f.server.Publish(c, f.path)
+	if f.reread() || !f.inUse {
+		err = f.server.Republish(f.catalog, f.path)
+	} else {
+		err = f.server.Publish(f.catalog, f.path)
+	}
+	f.inUse = f.inUse || err == nil
+	return err
+}
+
+func (f *catalogFile) refuse(reason error) {
+	if f.inUse {
+		f.server.Refuse("", f.path, reason)
+	}
+}
+
+// reread reports whether the catalog's secrets, or the reasons why they cannot be read, differ from those it was last
+// offered with.
+func (f *catalogFile) reread() (changed bool) {
+	h := sha256.New()
+	for i := range f.catalog.Providers {
+		secret, err := f.secret(f.catalog.Providers[i].APIKey)
+		_, _ = fmt.Fprintf(h, "%q %v\n", secret, err) // a hash takes everything
+	}
+	sum := [32]byte(h.Sum(nil))
+	changed = sum != f.secrets
+	f.secrets = sum
+	return changed
 }
 
 // run follows the file until ctx ends.

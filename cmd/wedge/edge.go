@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,32 +13,31 @@ import (
 	"syscall"
 	"time"
 
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/sync/errgroup"
 )
 
 // edgeCmd runs one node.
 type edgeCmd struct {
-	Config      string        `placeholder:"FILE" yaml:"-" help:"The process's own settings as YAML; flags come before it."`
-	Catalog     string        `placeholder:"FILE" yaml:"catalog" help:"The catalog to serve; it is watched and swapped live."`
-	Data        string        `placeholder:"DIR" yaml:"data" help:"Where the node keeps its store (default ./wedge-data)."`
-	Name        string        `placeholder:"NAME" yaml:"name" help:"The node's name (default: the host's)."`
-	Listen      string        `placeholder:"ADDR" yaml:"listen" help:"Address for clients (default :8080); port 0 picks a free one."`
-	Admin       string        `placeholder:"ADDR" yaml:"admin" help:"Address of the admin port (default 127.0.0.1:8081)."`
-	AdminToken  string        `placeholder:"TOKEN" env:"WEDGE_ADMIN_TOKEN" yaml:"-" help:"Bearer token that the admin port wants off loopback (default: DATA/node.token)."`
-	AccessLog   string        `placeholder:"FILE" yaml:"access_log" help:"One JSON line a request: a file, - for standard output (default), or off."`
-	CacheMemory byteSize      `placeholder:"SIZE" yaml:"cache_memory" help:"Memory for cached answers (default 64MiB)."`
-	CacheDisk   byteSize      `placeholder:"SIZE" yaml:"cache_disk" help:"Disk for cached answers (default 4GiB)."`
-	MaxBody     byteSize      `placeholder:"SIZE" yaml:"max_body" help:"Largest request body (default 32MiB)."`
-	ReadTimeout time.Duration `placeholder:"TIME" yaml:"read_timeout" help:"How long a request may take to arrive (default 60s)."`
-	Drain       time.Duration `placeholder:"TIME" yaml:"drain" help:"How long requests may take to end after SIGTERM (default 30s)."`
+	Config      string        `placeholder:"FILE" help:"The process's own settings as YAML; flags come before it."`
+	Catalog     string        `placeholder:"FILE" help:"The catalog to serve; it is watched and swapped live."`
+	Data        string        `placeholder:"DIR" help:"Where the node keeps its store (default ./wedge-data)."`
+	Name        string        `placeholder:"NAME" help:"The node's name (default: the host's)."`
+	Listen      string        `placeholder:"ADDR" help:"Address for clients (default :8080); port 0 picks a free one."`
+	Admin       string        `placeholder:"ADDR" help:"Address of the admin port (default 127.0.0.1:8081)."`
+	AdminToken  string        `placeholder:"TOKEN" env:"WEDGE_ADMIN_TOKEN" help:"Bearer token that the admin port wants off loopback (default: DATA/node.token)."`
+	AccessLog   string        `placeholder:"FILE" help:"One JSON line a request: a file, - for standard output (default), or off."`
+	CacheMemory byteSize      `placeholder:"SIZE" help:"Memory for cached answers (default 64MiB)."`
+	CacheDisk   byteSize      `placeholder:"SIZE" help:"Disk for cached answers (default 4GiB)."`
+	MaxBody     byteSize      `placeholder:"SIZE" help:"Largest request body (default 32MiB)."`
+	ReadTimeout time.Duration `placeholder:"TIME" help:"How long a request may take to arrive (default 60s)."`
+	Drain       time.Duration `placeholder:"TIME" help:"How long requests may take to end after SIGTERM (default 30s)."`
 }
 
 // Help is the part of the help text below the flags' summary.
 func (edgeCmd) Help() string {
 	return `The node serves a catalog file. Change the file and the node swaps it live; a bad file changes nothing and is
-reported on /status, in the log and as a metric. The addresses in use are printed, and written to
-DATA/addresses.json once the node is ready.
+reported on /status, in the log and as a metric. The addresses in use are printed (to standard error
+if standard output is the access log's), and written to DATA/addresses.json once the node is ready.
 
 Examples:
   wedge check catalog.yaml && wedge edge --catalog catalog.yaml
@@ -61,11 +59,14 @@ func (c *edgeCmd) Run(stdout io.Writer) error {
 		return err
 	}
 	defer n.close()
-	file := &catalogFile{path: c.Catalog, server: n.server, log: log}
+	file := &catalogFile{path: c.Catalog, server: n.server, secret: n.secret}
 	if err := file.load(); err != nil {
-		return fmt.Errorf("cannot serve the catalog: %w", err)
+		return unservable{err}
 	}
-	return serveNode(ctx, n, file, addresses{Data: n.data.Addr().String(), Admin: n.admin.Addr().String()}, stdout)
+	if c.AccessLog == "-" {
+		stdout = os.Stderr // standard output is the access log's
+	}
+	return serveNode(ctx, n, file, n.addresses(), stdout)
 }
 
 // serveNode runs a node whose catalog is in use, and says where it is.
@@ -79,8 +80,10 @@ func serveNode(ctx context.Context, n *node, file *catalogFile, a addresses, std
 		if err := awaitReady(ctx, n); err != nil {
 			return nil // it ended before it was ready, and says why itself
 		}
-		if err := a.write(n.o.Data); err != nil {
-			n.note("cannot tell the addresses in a file", err)
+		if !n.guest {
+			if err := a.write(n.o.Data); err != nil {
+				n.note("cannot tell the addresses in a file", err)
+			}
 		}
 		_, err := fmt.Fprintf(stdout, "node %s is ready: http://%s/v1 (admin http://%s)\n", n.o.Name, a.Data, a.Admin)
 		return err
@@ -125,15 +128,9 @@ func (c *edgeCmd) settle() error {
 
 // merge reads the settings file; what the flags say comes first.
 func (c *edgeCmd) merge() error {
-	data, err := os.ReadFile(c.Config)
+	f, err := readSettings(c.Config)
 	if err != nil {
-		return fmt.Errorf("cannot read the settings: %w", err)
-	}
-	var f edgeCmd
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("cannot use the settings in %s: %w", c.Config, err)
+		return err
 	}
 	if f.Catalog != "" && !filepath.IsAbs(f.Catalog) {
 		f.Catalog = filepath.Join(filepath.Dir(c.Config), f.Catalog)
@@ -162,3 +159,6 @@ type usageError struct{ error }
 
 // ExitCode is the process's exit code.
 func (usageError) ExitCode() int { return exitUsage }
+
+// unservable is a catalog that a node cannot begin with. Its text has one line for each problem.
+type unservable struct{ error }

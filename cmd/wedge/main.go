@@ -57,8 +57,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitDone
 }
 
-// report writes an error as one line.
+// report writes an error as one line; a catalog's problems as one line each.
 func report(stderr io.Writer, err error) {
+	if refused, is := errors.AsType[unservable](err); is {
+		for problem := range strings.SplitSeq(refused.Error(), "\n") {
+			_, _ = fmt.Fprintf(stderr, "wedge: cannot serve the catalog: %s\n", problem)
+		}
+		return
+	}
 	_, _ = fmt.Fprintf(stderr, "wedge: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 

@@ -13,6 +13,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,10 +52,13 @@ type nodeOptions struct {
 type node struct {
 	o         nodeOptions
 	log       *slog.Logger
+	dir       string // what file: secrets are relative to
 	server    *proxy.Server
 	cache     *cache.Cache
 	memory    *memory.Cache[*cache.Entry]
 	disk      *badger.DB // nil if the store cannot be used
+	guest     bool       // another process has the data folder
+	notesMu   sync.Mutex // held for notes once the node serves
 	notes     []string
 	accessLog *obs.AccessLog
 	logFile   io.Closer
@@ -60,53 +67,60 @@ type node struct {
 }
 
 // newNode opens the store and the listeners. dir is what file: secrets of the catalog are relative to.
-func newNode(o nodeOptions, dir string, log *slog.Logger) (n *node, err error) {
-	n = &node{o: o, log: log}
-	defer func() {
-		if err != nil {
-			n.close()
-		}
-	}()
-	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+func newNode(o nodeOptions, dir string, log *slog.Logger) (*node, error) {
+	n := &node{o: o, log: log, dir: dir}
+	if err := n.open(); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) open() (err error) {
+	if err := os.MkdirAll(n.o.Data, 0o700); err != nil {
 		n.note("cannot make the data folder; answers are kept in memory only", err)
 	}
 	if err := n.openLog(); err != nil {
-		return nil, err
+		return err
 	}
-	if n.data, err = listen(o.Listen); err != nil {
-		return nil, err
+	if n.data, err = listen(n.o.Listen, "--listen"); err != nil {
+		return err
 	}
-	if n.admin, err = listen(o.Admin); err != nil {
-		return nil, err
+	if n.admin, err = listen(n.o.Admin, "--admin"); err != nil {
+		return err
 	}
 	if err := n.adminToken(); err != nil {
-		return nil, err
+		return err
 	}
 	if n.memory, err = memory.New(memory.Options[*cache.Entry]{
-		MaxBytes: int64(o.CacheMemory), Weight: (*cache.Entry).Weight,
+		MaxBytes: int64(n.o.CacheMemory), Weight: (*cache.Entry).Weight,
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	return n, n.newServer(dir)
+	return n.newServer()
 }
 
-func (n *node) newServer(dir string) error {
+func (n *node) newServer() error {
 	co := cache.Options{Memory: memoryTier{n.memory}, Log: n.log}
 	po := proxy.Options{
 		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Log: n.log, AccessLog: n.accessLog,
 		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
-		Secret: func(ref string) (string, error) { return wire.ResolveSecret(ref, dir, os.LookupEnv, os.ReadFile) },
+		Secret: n.secret,
 	}
 	disk, err := badger.Open(filepath.Join(n.o.Data, "store"), badger.Options{Log: n.log, Recover: true})
-	if err == nil {
-		n.disk = disk
-		po.Durable = disk
-		tier, err := disk.Tier([]byte("cache"), int64(n.o.CacheDisk))
-		if err != nil {
+	switch {
+	case err == nil:
+		n.disk, po.Durable = disk, disk
+		if co.Disk, err = disk.Tier([]byte("cache"), int64(n.o.CacheDisk)); err != nil {
 			return err
 		}
-		co.Disk = tier
-	} else {
+		if aside := disk.Aside(); aside != "" { // the store has logged it
+			n.notes = append(n.notes, "the store was corrupt: it has been moved to "+aside+", and an empty one took its place")
+		}
+	case errors.Is(err, badger.ErrLocked):
+		n.guest = true
+		n.note("cannot open the store; answers are kept in memory only, and addresses.json is the other process's", err)
+	default:
 		n.note("cannot open the store; answers are kept in memory only", err)
 	}
 	n.cache = cache.New(co)
@@ -122,8 +136,21 @@ func (m memoryTier) Set(key [32]byte, e *cache.Entry, ttl time.Duration) { m.Cac
 
 // note says, in the log and on /status, what the node has to do without.
 func (n *node) note(what string, err error) {
-	n.notes = append(n.notes, what+": "+err.Error())
 	n.log.Error(what, "error", err)
+	n.notesMu.Lock()
+	defer n.notesMu.Unlock()
+	n.notes = append(n.notes, what+": "+err.Error())
+}
+
+func (n *node) noted() []string {
+	n.notesMu.Lock()
+	defer n.notesMu.Unlock()
+	return slices.Clone(n.notes)
+}
+
+// secret resolves a reference of the catalog.
+func (n *node) secret(ref string) (string, error) {
+	return wire.ResolveSecret(ref, n.dir, os.LookupEnv, os.ReadFile)
 }
 
 func (n *node) openLog() error {
@@ -141,10 +168,11 @@ func (n *node) openLog() error {
 	return nil
 }
 
-func listen(addr string) (net.Listener, error) {
+// listen opens a listener; flag is what chooses its address.
+func listen(addr, flag string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address, or port 0 for a free one", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with %s, or port 0 for a free one", addr, err, flag)
 	}
 	return ln, nil
 }
@@ -160,15 +188,20 @@ func (n *node) adminToken() error {
 		_, err := rand.Read(b[:])
 		return hex.EncodeToString(b[:]), err
 	})
+	if err != nil {
+		return fmt.Errorf("cannot keep the token of the admin port: %w; set WEDGE_ADMIN_TOKEN, or choose a loopback address with --admin", err)
+	}
 	n.o.AdminToken = token
 	n.log.Info("the admin port wants the bearer token in "+path, "address", n.admin.Addr().String())
-	return err
+	return nil
 }
 
-// secretFile reads a secret that lies in a file, or makes one and writes it there for the owner alone.
+// secretFile reads a secret that lies in a file, or makes one and writes it there for the owner alone. Space around the
+// secret does not count: editors and echo add a line break.
 func secretFile(path string, fresh func() (string, error)) (string, error) {
-	if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
-		return string(b), nil
+	b, err := os.ReadFile(path)
+	if secret := strings.TrimSpace(string(b)); err == nil && secret != "" {
+		return secret, nil
 	}
 	secret, err := fresh()
 	if err != nil {
@@ -196,7 +229,7 @@ func (n *node) run(ctx context.Context) error {
 	go func() { logged <- n.runLog(logs) }()
 
 	admin := &http.Server{
-		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: func() []string { return n.notes }}),
+		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: n.noted}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	front := make(chan error, 2)
@@ -265,6 +298,19 @@ type addresses struct {
 	Admin string `json:"admin,omitempty"`
 	Sim   string `json:"sim,omitempty"`
 	Key   string `json:"key,omitempty"`
+}
+
+// addresses are where the node itself can be reached.
+func (n *node) addresses() addresses {
+	return addresses{Data: reachable(n.data.Addr()), Admin: reachable(n.admin.Addr())}
+}
+
+// reachable is an address as this machine's programs can use it: a wildcard is no place to connect to.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 // write puts the file in place in one step, so that no reader sees half of it.

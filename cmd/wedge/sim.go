@@ -15,15 +15,15 @@ const simGrace = 5 * time.Second
 
 // simCmd runs the simulated provider.
 type simCmd struct {
-	Listen          string        `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address to listen on; port 0 picks a free one."`
+	Listen          string        `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address to listen on (default ${default}); port 0 picks a free one."`
 	Latency         time.Duration `default:"0s" help:"Time that a whole answer takes."`
 	TTFT            time.Duration `name:"ttft" default:"0s" help:"Time to the first token of a streamed answer."`
 	TokensPerSecond float64       `default:"0" placeholder:"N" help:"Pace of answers; 0 sends all at once."`
 	FailRate        float64       `default:"0" placeholder:"0..1" help:"Share of POST requests that fail."`
-	Fail            string        `default:"500" placeholder:"KIND" help:"How they fail: refused, 429, quota, 500, 502, 503, 401, slow, cut, cut-clean, stall, malformed, error200, error-mid, empty or garbage."`
+	Fail            string        `default:"500" placeholder:"KIND" help:"How they fail (default ${default}): refused, 429, quota, 500, 502, 503, 401, slow, cut, cut-clean, stall, malformed, error200, error-mid, empty or garbage."`
 	Seed            uint64        `default:"0" placeholder:"N" help:"Another seed gives other answers; the same one the same."`
 	APIKey          string        `name:"api-key" placeholder:"KEY" help:"Refuse requests that do not show this key."`
-	LogSize         int           `default:"1000" placeholder:"N" help:"Requests kept for GET /sim/requests; 0 keeps none and is fastest."`
+	LogSize         int           `default:"1000" placeholder:"N" help:"Requests kept for GET /sim/requests (default ${default}); 0 keeps none and is fastest."`
 }
 
 // Help is the part of the help text below the flags' summary.
@@ -57,9 +57,9 @@ func (c *simCmd) Run() error {
 	}
 	ln, err := srv.Listen()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; choose another address with --listen", err)
 	}
-	fmt.Printf("simulated provider on http://%s/v1\n", ln.Addr())
+	fmt.Printf("simulated provider on http://%s/v1\n", reachable(ln.Addr()))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	select {

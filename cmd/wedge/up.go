@@ -25,11 +25,11 @@ import (
 // upCmd runs a whole Wedge on one machine.
 type upCmd struct {
 	Catalog   string `placeholder:"FILE" help:"Serve this catalog instead of the built-in one."`
-	Data      string `default:"wedge-data" placeholder:"DIR" help:"Where everything is kept; data and key survive restarts."`
-	Listen    string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for clients."`
-	Admin     string `default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address of the node's admin port."`
-	SimListen string `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address of the simulated provider."`
-	Ephemeral bool   `help:"Pick free ports."`
+	Data      string `default:"wedge-data" placeholder:"DIR" help:"Where everything is kept; data and key survive restarts (default ./${default})."`
+	Listen    string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for clients (default ${default})."`
+	Admin     string `default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address of the node's admin port (default ${default})."`
+	SimListen string `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address of the simulated provider (default ${default})."`
+	Ephemeral bool   `help:"Pick free ports instead of these."`
 }
 
 // Help is the part of the help text below the flags' summary.
@@ -64,7 +64,7 @@ func (c *upCmd) Run(stdout io.Writer) error {
 	}
 	ln, err := provider.Listen()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; choose another address with --sim-listen", err)
 	}
 	defer func() { _ = ln.Close() }() // the provider has closed it if it ran
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -78,11 +78,12 @@ func (c *upCmd) Run(stdout io.Writer) error {
 		return err
 	}
 	defer n.close()
-	key, file, err := c.loadCatalog(n, ln.Addr(), log)
+	key, file, err := c.loadCatalog(n, ln.Addr())
 	if err != nil {
-		return fmt.Errorf("cannot serve the catalog: %w", err)
+		return unservable{err}
 	}
-	a := addresses{Data: n.data.Addr().String(), Admin: n.admin.Addr().String(), Sim: ln.Addr().String(), Key: key}
+	a := n.addresses()
+	a.Sim, a.Key = reachable(ln.Addr()), key
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return serveSim(ctx, provider, ln) })
 	work.Go(func() error { return serveNode(ctx, n, file, a, io.Discard) })
@@ -96,9 +97,9 @@ func (c *upCmd) Run(stdout io.Writer) error {
 }
 
 // loadCatalog puts the catalog into use: the caller's file, or the built-in one with a key of this data folder.
-func (c *upCmd) loadCatalog(n *node, provider net.Addr, log *slog.Logger) (key string, file *catalogFile, err error) {
+func (c *upCmd) loadCatalog(n *node, provider net.Addr) (key string, file *catalogFile, err error) {
 	if c.Catalog != "" {
-		file = &catalogFile{path: c.Catalog, server: n.server, log: log}
+		file = &catalogFile{path: c.Catalog, server: n.server, secret: n.secret}
 		return "", file, file.load()
 	}
 	key, err = secretFile(filepath.Join(c.Data, "key"), func() (string, error) {
@@ -114,7 +115,7 @@ func (c *upCmd) loadCatalog(n *node, provider net.Addr, log *slog.Logger) (key s
 	}
 	var text bytes.Buffer
 	err = template.Must(template.New("up").Parse(upCatalog)).Execute(&text, map[string]string{
-		"Sim": provider.String(), "ID": string(id), "Hash": fmt.Sprintf("%x", wire.HashKey([]byte(key))),
+		"Sim": reachable(provider), "ID": string(id), "Hash": fmt.Sprintf("%x", wire.HashKey([]byte(key))),
 	})
 	if err != nil {
 		return "", nil, err

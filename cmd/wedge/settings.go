@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// settings are the fields of a settings file by name, and where their values go.
+func (c *edgeCmd) settings() map[string]any {
+	return map[string]any{
+		"catalog": &c.Catalog, "data": &c.Data, "name": &c.Name, "listen": &c.Listen, "admin": &c.Admin,
+		"access_log": &c.AccessLog, "cache_memory": &c.CacheMemory, "cache_disk": &c.CacheDisk, "max_body": &c.MaxBody,
+		"read_timeout": &c.ReadTimeout, "drain": &c.Drain,
+	}
+}
+
+// readSettings reads a settings file. Its error has one line for each fault, as FILE:LINE: what is wrong.
+func readSettings(path string) (c edgeCmd, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("cannot read the settings: %w", err)
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return c, fmt.Errorf("cannot use the settings in %s: %w", path, err)
+	}
+	if len(document.Content) == 0 {
+		return c, nil // an empty file settles nothing
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		return c, fmt.Errorf("%s:%d: want settings, one a line, such as listen: \":8080\"", path, root.Line)
+	}
+	var faults []error
+	fields := c.settings()
+	for i := 0; i < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		if fault := setField(fields, key.Value, value); fault != "" {
+			faults = append(faults, fmt.Errorf("%s:%d: %s", path, key.Line, fault))
+		}
+	}
+	return c, errors.Join(faults...)
+}
+
+// setField puts one value where it belongs, once, or says why it does not.
+func setField(fields map[string]any, name string, value *yaml.Node) (fault string) {
+	into, known := fields[name]
+	switch {
+	case !known:
+		return fmt.Sprintf("unknown setting %q", name)
+	case into == nil:
+		return fmt.Sprintf("setting %q stands twice", name)
+	}
+	fields[name] = nil
+	if value.Decode(into) == nil {
+		return ""
+	}
+	want := "a text"
+	switch into.(type) {
+	case *byteSize:
+		want = "a size such as 64MiB"
+	case *time.Duration:
+		want = "a time such as 30s"
+	}
+	return fmt.Sprintf("setting %q: want %s", name, want)
+}
