@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/internal/testkit"
+)
+
+// readmeBlock is the README's only block of code in a language that holds a text.
+func readmeBlock(t *testing.T, language, holds string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	var found []string
+	for _, m := range regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1) {
+		if m[1] == language && strings.Contains(m[2], holds) {
+			found = append(found, m[2])
+		}
+	}
+	require.Len(t, found, 1, "blocks of %q in README.md that hold %q", language, holds)
+	return found[0]
+}
+
+// TestReadmeExample does what the README asks of its reader, and compares what comes with what it shows: the same
+// headers in the same order, and a miss before a hit. Values that depend on the reader's key may differ.
+func TestReadmeExample(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	up := start(t, "up", "--ephemeral", "--data", dir)
+	var a struct{ Data, Key string }
+	testkit.Eventually(t, startTime, func() error {
+		if err := up.alive(); err != nil {
+			return err
+		}
+		return readJSON(filepath.Join(dir, "addresses.json"), &a)
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", readmeBlock(t, "sh", "curl"))
+	cmd.Env = append(os.Environ(), "OPENAI_BASE_URL=http://"+a.Data+"/v1", "OPENAI_API_KEY="+a.Key)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	names, values := headersOf(string(out))
+	wantNames, wantValues := headersOf(readmeBlock(t, "", "X-Wedge-Cache"))
+	assert.Equal(t, wantNames, names, string(out))
+	assert.Equal(t, []string{"miss", "hit-memory"}, values["x-wedge-cache"])
+	assert.Equal(t, wantValues["x-wedge-cache"], values["x-wedge-cache"])
+}
+
+// headersOf splits lines of headers into their names in order, in lower case, and the values of each.
+func headersOf(text string) (names []string, values map[string][]string) {
+	values = map[string][]string{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		name = strings.ToLower(name)
+		names = append(names, name)
+		values[name] = append(values[name], value)
+	}
+	return names, values
+}
+
+// TestReadmeCatalog checks the README's catalog.
+func TestReadmeCatalog(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "catalog.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(readmeBlock(t, "yaml", "providers:")), 0o600))
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "check", file).CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.NotContains(t, string(out), "warning", "a node of this build takes it")
+}
