@@ -28,3 +28,22 @@ keys:
 	assert.Equal(t, "team-a", c.Keys[0].Name)
 	assert.Equal(t, []string{"m", "n"}, c.Keys[0].Models)
 }
+
+func TestKeyNewRefuses(t *testing.T) {
+	for name, args := range map[string][]string{
+		"no name":         {""},
+		"a space":         {"team a"},
+		"a quote":         {`team"a`},
+		"two lines":       {"team\na"},
+		"no model":        {"team-a", "--models", ""},
+		"an odd model":    {"team-a", "--models", "a model"},
+		"one model twice": {"team-a", "--models", "m,n,m"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := runLine(append([]string{"key", "new"}, args...)...)
+			assert.Equal(t, exitFailed, code)
+			assert.Empty(t, stdout)
+			assert.True(t, strings.HasPrefix(stderr, "wedge: cannot make a key"), stderr)
+		})
+	}
+}
