@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -310,7 +311,7 @@ func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again
 		x.up.leave(route.Good, 0)
 		failure = fail(codeInvalidRequest, "", who+" refused the request with status "+strconv.Itoa(status))
 		failure.Status = status
-		if err == nil && isErrorObject(out) {
+		if err == nil && isErrorObject(out) && !t.provider.exposedBy(out) {
 			failure.Body = append([]byte(nil), out...)
 		}
 		return failure, false
@@ -329,6 +330,21 @@ func isErrorObject(body []byte) bool {
 	}
 	_, ok := v.Field("error")
 	return ok
+}
+
+// exposedBy says that a text shows a part of the provider's credentials that may be of use to somebody.
+func (p *provider) exposedBy(text []byte) bool {
+	const least = 8 // bytes
+	secret := bytes.TrimSpace(bytes.TrimPrefix(p.auth, []byte("Authorization: Bearer ")))
+	if len(secret) <= least {
+		return len(secret) > 0 && bytes.Contains(text, secret)
+	}
+	for i := range len(secret) - least + 1 {
+		if bytes.Contains(text, secret[i:i+least]) {
+			return true
+		}
+	}
+	return false
 }
 
 // retryAfterOf reads how long a provider asks to be left alone; 0 if it does not say.

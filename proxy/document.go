@@ -18,10 +18,11 @@ type document struct {
 	model, user, metadataUser   []byte
 	stream, includeUsage, store bool
 	continues                   bool // what a provider keeps is part of the request
+	refers                      bool // it may name objects that a provider keeps
 	forgets                     bool // store: false
 }
 
-func readDocument(v *request.View) (d document) {
+func readDocument(v *request.View, body []byte) (d document) {
 	d.model, d.user, d.metadataUser = v.Model(), v.User(), v.MetadataUser()
 	d.stream, d.includeUsage = v.Stream(), v.IncludeUsage()
 	stored, said := v.Store()
@@ -30,6 +31,7 @@ func readDocument(v *request.View) (d document) {
 		raw, ok := v.Field(name)
 		d.continues = d.continues || ok && string(raw) != "null" && string(raw) != "false"
 	}
+	d.refers = d.continues || namesKept(body)
 	return d
 }
 

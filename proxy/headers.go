@@ -11,6 +11,7 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // Header names in the form in which fasthttp keeps them.
@@ -149,6 +150,9 @@ var fates = map[string]fate{
 	"Authorization": drop, "X-Api-Key": drop, "X-Goog-Api-Key": drop, "Api-Key": drop, "Sec-Websocket-Protocol": drop,
 	"Forwarded": drop, "X-Real-Ip": drop, "Via": drop, "Origin": drop, "Referer": drop, "Cache-Control": drop,
 	"Pragma": drop, "X-Request-Id": drop, "Date": drop, "Priority": drop, "Last-Event-Id": drop,
+
+	// They say which of the operator's accounts pays, or ask a provider for something else than the node has checked.
+	"Openai-Organization": drop, "Openai-Project": drop, "X-Method-Override": drop, "X-Original-Url": drop, "X-Rewrite-Url": drop,
 }
 
 func fateOf(name []byte) fate {
@@ -157,7 +161,8 @@ func fateOf(name []byte) fate {
 	}
 	switch {
 	case bytes.HasPrefix(name, []byte("X-Wedge-")), bytes.HasPrefix(name, []byte("X-Forwarded-")),
-		bytes.HasPrefix(name, []byte("Sec-")):
+		bytes.HasPrefix(name, []byte("Sec-")), bytes.HasPrefix(name, []byte("X-Http-Method")),
+		bytes.IndexByte(name, '_') >= 0: // some servers take X_Y for X-Y
 		return drop
 	case bytes.HasPrefix(name, []byte("X-Stainless-")):
 		return passOnly
@@ -165,10 +170,41 @@ func fateOf(name []byte) fate {
 	return passKeyed
 }
 
+// headerFate is what becomes of a header of one request: those that are for the next hop only, and those that hold a
+// virtual key, go no further either. hop is what the request's Connection headers say.
+func headerFate(hop [][]byte, name, value []byte) fate {
+	for _, list := range hop {
+		for listed := range bytes.SplitSeq(list, []byte(",")) {
+			if bytes.EqualFold(bytes.TrimSpace(listed), name) {
+				return drop
+			}
+		}
+	}
+	if _, found := beforeSecret(value); found {
+		return drop
+	}
+	return fateOf(name)
+}
+
+// beforeSecret finds a virtual key in what a client sent: before is everything up to the key's secret part.
+func beforeSecret(b []byte) (before []byte, found bool) {
+	for at := 0; ; at++ {
+		i := bytes.Index(b[at:], []byte("wk_"))
+		if i < 0 {
+			return nil, false
+		}
+		at += i
+		if id, ok := wire.KeyID(b[at:]); ok {
+			return b[:at+len(id)], true
+		}
+	}
+}
+
 // appendKeyedHeaders appends the headers and the query that may change the answer, to what is digested.
 func (x *exchange) appendKeyedHeaders(dst []byte) []byte {
+	hop := x.ctx.Request.Header.PeekAll("Connection")
 	for name, value := range x.ctx.Request.Header.All() {
-		if fateOf(name) == passKeyed {
+		if headerFate(hop, name, value) == passKeyed {
 			dst = appendPart(append(dst, 'h'), name)
 			dst = appendPart(dst, value)
 		}
@@ -179,13 +215,27 @@ func (x *exchange) appendKeyedHeaders(dst []byte) []byte {
 
 // query is the request's query without the key that it may carry.
 func (x *exchange) query() []byte {
-	if !x.ctx.QueryArgs().Has("key") {
+	keyed := false
+	for name, value := range x.ctx.QueryArgs().All() {
+		keyed = keyed || holdsKey(name, value)
+	}
+	if !keyed {
 		return x.ctx.URI().QueryString()
 	}
 	var rest fasthttp.Args
-	x.ctx.QueryArgs().CopyTo(&rest)
-	rest.Del("key")
+	for name, value := range x.ctx.QueryArgs().All() {
+		if !holdsKey(name, value) {
+			rest.AddBytesKV(name, value)
+		}
+	}
 	return rest.QueryString()
+}
+
+// holdsKey says that an argument of the query is, or holds, a virtual key.
+func holdsKey(name, value []byte) bool {
+	_, named := beforeSecret(name)
+	_, held := beforeSecret(value)
+	return named || held || string(name) == "key"
 }
 
 // appendUpstreamHead appends the header lines of an attempt: the provider's credentials and what the client's
@@ -193,9 +243,10 @@ func (x *exchange) query() []byte {
 func (x *exchange) appendUpstreamHead(dst []byte, t *target) []byte {
 	dst = append(dst, t.provider.auth...)
 	typed, isJSON := false, x.readAsJSON()
+	hop := x.ctx.Request.Header.PeekAll("Connection")
 	for name, value := range x.ctx.Request.Header.All() {
 		isType := string(name) == "Content-Type"
-		if fateOf(name) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") {
+		if headerFate(hop, name, value) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") {
 			continue
 		}
 		typed = typed || isType

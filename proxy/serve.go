@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strconv"
 	"time"
+	"unicode"
 
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/catalog"
@@ -78,7 +79,7 @@ func (x *exchange) parse() *dialect.Error {
 		if err := x.view.Parse(body); err != nil {
 			return bodyError(err)
 		}
-		x.parsed, x.doc = true, readDocument(&x.view)
+		x.parsed, x.doc = true, readDocument(&x.view, body)
 	}
 	if x.ref = x.doc.model; len(x.ref) == 0 {
 		return fail(codeInvalidRequest, "model", "the request names no model; set \"model\" to one of GET /v1/models")
@@ -175,6 +176,9 @@ func (x *exchange) resolveDirect() *dialect.Error {
 	}
 	if !x.who.direct {
 		return fail(codeForbidden, "model", "the key "+x.who.Name+" may not name a provider's own models; it needs may: [direct]")
+	}
+	if bytes.ContainsFunc(model, unicode.IsControl) {
+		return fail(codeInvalidRequest, "model", "the model's name holds control characters; leave them out")
 	}
 	x.version = x.s.directVersion(x.snap, p, string(model))
 	x.model, x.why = x.version.Version.Model, "direct"
@@ -290,8 +294,11 @@ func appendPart[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, s...)
 }
 
-// quoteShort quotes what a client sent, for an error message.
+// quoteShort quotes what a client sent, for an error message. Of a virtual key it shows the public part only.
 func quoteShort(b []byte) string {
+	if open, found := beforeSecret(b); found {
+		b = append(bytes.Clone(open), "…"...)
+	}
 	if len(b) > 100 {
 		return strconv.Quote(string(b[:100])) + "…"
 	}

@@ -261,7 +261,7 @@ func (x *exchange) dispatch() *dialect.Error {
 	if _, ok := operations[string(bytes.TrimRight(rest, "/"))]; ok { // it must not get around what is done for it
 		return fail(codeNotFound, "", "there is nothing at this path; leave out the slash at its end")
 	}
-	return x.passThrough(rest)
+	return x.passThrough()
 }
 
 // method refuses every method but the one that the path takes.
