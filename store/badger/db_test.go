@@ -140,6 +140,7 @@ func damage(t *testing.T, pattern string) {
 func TestACorruptStoreIsMovedAside(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	db := openDB(t, dir)
+	require.Empty(t, db.Aside())
 	require.NoError(t, db.Put([]byte("k"), []byte("v")))
 	require.NoError(t, db.Close())
 	damage(t, filepath.Join(dir, "kv", "MANIFEST"))
@@ -159,6 +160,7 @@ func TestACorruptStoreIsMovedAside(t *testing.T) {
 	assert.FileExists(t, filepath.Join(aside[0], "kv", "MANIFEST"))
 	assert.Contains(t, said.String(), "level=ERROR")
 	assert.Contains(t, said.String(), aside[0])
+	assert.Equal(t, aside[0], db.Aside())
 }
 
 func TestACorruptSegmentIsDeleted(t *testing.T) {
