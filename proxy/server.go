@@ -143,7 +143,7 @@ type quietLogger struct{}
 
 func (quietLogger) Printf(string, ...any) {}
 
-// Publish compiles a catalog and swaps it in. A catalog that fails anywhere is refused whole and the last good one
+// Publish compiles a catalog and swaps it in, unless it equals the one in use. A catalog that fails anywhere is refused whole and the last good one
 // stays; the refusal shows on /status and in the metrics. source says where the catalog came from.
 func (s *Server) Publish(c *wire.Catalog, source string) error {
 	s.publish.Lock()
@@ -152,17 +152,7 @@ func (s *Server) Publish(c *wire.Catalog, source string) error {
 		s.refusal.Store(nil)
 		return nil
 	}
-	snap, err := s.compile(c, time.Now())
-	if err != nil {
-		s.Refuse(c.Digest(), source, err)
-		return err
-	}
-	s.snap.Store(snap)
-	s.memo.forget()
-	s.refusal.Store(nil)
-	s.retain(snap)
-	s.o.Log.Info("catalog is in use", "source", source, "digest", snap.Digest, "models", len(snap.table.Models()))
-	return nil
+	return s.install(c, source)
 }
 
 // Refuse notes that a catalog from source was not taken.

@@ -115,7 +115,7 @@ func TestCacheKeepsApart(t *testing.T) {
 	ann.wantCache("miss", ask("mine", "apart", `"seed":null`))
 	ann.wantCache("miss", ask("user", "apart"), "x-wedge-user", "u1")
 	ann.wantCache("miss", body, "x-custom", "1")
-	ann.wantCache("miss", body, "openai-organization", "o")
+	ann.wantCache("miss", body, "openai-beta", "assistants=v2")
 	ann.wantCache("miss", body, "x-wedge-provider", "other")
 	ann.wantCache("miss", body, "x-wedge-provider", "sim")
 	n.as(t, "bob").wantCache("miss", body)
