@@ -221,8 +221,10 @@ func TestObjectsBelongToProviders(t *testing.T) {
 	assert.Equal(t, 200, eve.do("POST", "/v1/files", "{}", toOther...).status)
 	assert.Equal(t, 200, eve.get("/v1/files/file-ann-1", toOther...).status)
 	eve.get("/v1/files/file-ann-1", toSim...).wantError(t, 404, "not_found")
-	assert.Equal(t, 200, ann.get("/v1/files/file-ann-1", toSim...).status)
-	assert.Len(t, o.requests(), 3)
+	for _, method := range []string{"GET", "HEAD", "PATCH", "DELETE"} {
+		assert.Equal(t, 200, ann.do(method, "/v1/files/file-ann-1", "", toSim...).status, method)
+	}
+	assert.Len(t, o.requests(), 6)
 }
 
 // Lists that cannot be filtered are not passed on, whatever they call themselves.
