@@ -33,12 +33,20 @@ func (x *exchange) finish() {
 func (x *exchange) log(r *record) {
 	x.s.o.AccessLog.Write(&obs.AccessRecord{
 		Time: r.start.UnixNano(), RequestID: bytesx.String(x.id.bytes()), Method: bytesx.String(x.ctx.Method()),
-		Path: bytesx.String(x.ctx.Path()), Model: r.model, Version: r.version, Provider: r.provider, Target: r.target,
+		Path: bytesx.String(loggedPath(x.ctx.Path())), Model: r.model, Version: r.version, Provider: r.provider, Target: r.target,
 		Cache: r.cache, Code: r.code, Key: r.key, Experiment: x.armName(), ClientIP: x.clientIP(),
 		Status: r.status, Attempts: r.attempts, InputTokens: r.usage.Input, OutputTokens: r.usage.Output, Bytes: r.bytes,
 		DurationUS: r.took.Microseconds(), OverheadUS: r.overhead.Microseconds(), TTFTUS: r.firstToken.Microseconds(),
 		CostNano: max(0, r.cost), Stream: r.stream,
 	})
+}
+
+// loggedPath is a path without the virtual key that somebody may have put into it.
+func loggedPath(path []byte) []byte {
+	if open, found := beforeSecret(path); found {
+		return open
+	}
+	return path
 }
 
 func (x *exchange) clientIP() string {
