@@ -201,11 +201,11 @@ func (s *Server) status(o AdminOptions) *Status {
 
 func describeTarget(v *version, t *target) statusTarget {
 	st := statusTarget{
-		Model: v.label, Version: v.Version.Version.Version, Target: t.Name, Provider: t.provider.Name, Healthy: true,
+		Model: v.label, Version: v.Version.Version.Version, Target: t.Name, Provider: t.provider.Name, Healthy: t.live.Healthy(time.Now()),
 		InFlight: t.live.InFlight(), LatencyMS: millis(t.live.FirstByte()),
 	}
 	if until := t.live.EjectedUntil(); time.Now().Before(until) {
-		st.Healthy, st.SkippedUntil = false, &until
+		st.SkippedUntil = &until
 	}
 	return st
 }

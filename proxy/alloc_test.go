@@ -31,15 +31,7 @@ func TestMemoryHitAllocatesNothing(t *testing.T) {
 
 // A hit whose bytes differ from the last request's is read, decided and digested anew, and allocates nothing either.
 func TestKeyingAllocatesNothing(t *testing.T) {
-	_, addr := newSim(t, sim.Options{})
-	s := newTestServer(t, testCatalog(addr))
-	var ctx fasthttp.RequestCtx
-	ctx.Request.Header.SetMethod("POST")
-	ctx.Request.SetRequestURI("/v1/chat/completions")
-	ctx.Request.Header.Set("Authorization", "Bearer "+testKey)
-	ctx.Request.SetBody(chatBody(t, "cached"))
-	x := s.acquire(&ctx)
-	x.op = operations["chat/completions"]
+	x := newKeying(t)
 	testkit.Allocs(t, 0, func() { keyOnce(t, x) })
 }
 

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wedge-proxy/wedge/internal/testkit"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -266,6 +268,58 @@ func TestForcedStoreBypassesTheCache(t *testing.T) {
 	for range 2 {
 		assert.Equal(t, "bypass", fetch(t, node, chatPath, chatAsk("stores", "x", false)).cache())
 	}
+}
+
+// A provider whose probes fail is left out until one succeeds, and requests need not find out.
+func TestProbedProviderIsLeftOut(t *testing.T) {
+	var sick, asked atomic.Bool
+	probed := scripted(t, func(_ int, w net.Conn, body string) {
+		switch {
+		case body != "":
+			asked.Store(true)
+			writeWhole(w, "200 OK", wholeBody)
+		case sick.Load():
+			writeWhole(w, "503 Service Unavailable", "{}")
+		default:
+			writeWhole(w, "200 OK", "{}")
+		}
+	})
+	other := scripted(t, func(_ int, w net.Conn, _ string) { writeWhole(w, "200 OK", wholeBody) })
+	catalog := func(health string) string {
+		return fmt.Sprintf(`
+providers:
+  - {name: probed, dialect: openai, base_url: "http://%s/v1"%s}
+  - {name: other, dialect: openai, base_url: "http://%s/v1"}
+models:
+  - {name: m, versions: [{version: 1.0.0, status: production, targets: [{provider: probed, model: m, weight: 1000}, {provider: other, model: m, weight: 1}]}]}
+keys: [{name: k, id: wk_abcdefghijkl, hash: "sha256:%x", models: ["*"]}]
+`, probed, health, other, wire.HashKey([]byte(testKey)))
+	}
+	s := newTestServer(t, catalog(`, health: {interval: 50ms, path: /models}`))
+	node := serveTest(t, s)
+	healthy := func(want bool) {
+		testkit.Eventually(t, 5*time.Second, func() error {
+			if got := s.status(AdminOptions{}).Targets[0].Healthy; got != want {
+				return fmt.Errorf("healthy is %v", got)
+			}
+			return nil
+		})
+	}
+	sick.Store(true)
+	healthy(false)
+	asked.Store(false)
+	for range 5 {
+		assert.Equal(t, "other", fetch(t, node, chatPath, chatAsk("m", "x", false)).Header.Get("X-Wedge-Provider"))
+	}
+	assert.False(t, asked.Load())
+	sick.Store(false)
+	healthy(true)
+	sick.Store(true)
+	healthy(false)
+	c, err := wire.ParseCatalog("test", []byte(catalog("")))
+	require.NoError(t, err)
+	require.NoError(t, s.Publish(c, "test"))
+	healthy(true)
 }
 
 // A client of HTTP/1.0 knows no chunks.

@@ -175,10 +175,10 @@ func (s *Server) registerTargets(r *obs.Registry) {
 	}
 	r.GaugeFunc(obs.Opts{Name: "wedge_target_healthy", Help: "0 while a target is skipped for its failures.", Labels: labels},
 		each(func(t *target) float64 {
-			if time.Now().Before(t.live.EjectedUntil()) {
-				return 0
+			if t.live.Healthy(time.Now()) {
+				return 1
 			}
-			return 1
+			return 0
 		}))
 	r.GaugeFunc(obs.Opts{Name: "wedge_target_inflight", Help: "Attempts under way.", Labels: labels},
 		each(func(t *target) float64 { return float64(t.live.InFlight()) }))

@@ -162,7 +162,7 @@ func TestReferencesAreBounded(t *testing.T) {
 		r := x.newReferences(true)
 		began := time.Now()
 		allocated := testing.AllocsPerRun(1, func() { r.document(place{}, []byte(body)) })
-		assert.Less(t, time.Since(began), 2*time.Second)
+		assert.Less(t, time.Since(began), 20*time.Second, "not quadratic")
 		assert.Less(t, allocated, 20_000.0)
 		if e := r.end(); refused {
 			require.NotNil(t, e)

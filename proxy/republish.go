@@ -25,6 +25,7 @@ func (s *Server) install(c *wire.Catalog, source string) error {
 	}
 	s.snap.Store(snap)
 	s.memo.forget()
+	snap.forgetProbes()
 	s.refusal.Store(nil)
 	s.retain(snap)
 	s.o.Log.Info("catalog is in use", "source", source, "digest", snap.Digest, "models", len(snap.table.Models()))

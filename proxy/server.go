@@ -162,8 +162,13 @@ func (s *Server) Refuse(digest, source string, reason error) {
 	s.o.Log.Error("catalog refused; the last good one stays in use", "source", source, "reason", reason)
 }
 
-// Run does the server's background work until ctx ends: it notices clients that left.
-func (s *Server) Run(ctx context.Context) error { return s.watcher.Run(ctx) }
+// Run does the server's background work until ctx ends: it notices clients that left, and probes providers.
+func (s *Server) Run(ctx context.Context) error {
+	var probes sync.WaitGroup
+	defer probes.Wait()
+	probes.Go(func() { s.probeProviders(ctx) })
+	return s.watcher.Run(ctx)
+}
 
 // Serve answers the clients of a listener until Shutdown.
 func (s *Server) Serve(ln net.Listener) error {

@@ -83,6 +83,7 @@ const (
 
 // Support says which of a catalog's features this build of a node enforces.
 var Support = wire.Support{
+	ActiveHealth: true, Capabilities: true, // capabilities inform strategies that are refused by name
 	Dialects:   map[string]bool{"openai": true},
 	Strategies: map[string]bool{"weighted": true},
 	Balances:   map[string]bool{"weighted": true},

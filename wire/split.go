@@ -17,7 +17,8 @@ type run struct {
 // CompileSplit divides the buckets between arms by weight. Every arm but the first owns a room of equal size and
 // grows in it from the bottom upward; what does not fit takes the free tops of the other rooms, from the last
 // bucket downward; the first arm takes what is left. So an arm whose share grows while those of the others but
-// the first stay only gains units, and as long as no arm outgrows its room it gains them from the first alone.
+// the first stay only gains units, and as long as no arm outgrows its room it gains them from the first alone. Once the
+// first arm has no share left, what rounding leaves over, a few buckets, goes to the last arm that has one.
 // Weights below zero count as zero; if none is above zero, the first arm owns everything.
 func CompileSplit(weights []int) Split {
 	taken := place(sizes(weights))

@@ -35,6 +35,7 @@ type Target struct {
 	bad       atomic.Int32 // in a row
 	ejected   atomic.Int64 // unix nanoseconds until which the target is skipped for its failures; 0: healthy
 	trial     atomic.Bool  // an attempt is to tell whether the ejected target is back
+	probeBad  atomic.Int32 // probes that failed in a row
 	limited   atomic.Int64 // unix nanoseconds until which it asked to be left alone
 	firstByte atomic.Int64 // nanoseconds, exponentially weighted
 }
@@ -137,6 +138,21 @@ func (t *Target) ObserveFirstByte(d time.Duration) {
 // FirstByte is the smoothed time until the target's first byte; 0 before the first answer.
 func (t *Target) FirstByte() time.Duration { return time.Duration(t.firstByte.Load()) }
 
+// Probed learns from a probe of the target's provider. A good probe says nothing about what requests have told.
+func (t *Target) Probed(good bool) {
+	if good {
+		t.probeBad.Store(0)
+	} else {
+		t.probeBad.Add(1)
+	}
+}
+
+// Down says that probes of the target's provider fail.
+func (t *Target) Down() bool { return t.probeBad.Load() >= ejectAfter }
+
+// Healthy says that the target would be drawn now.
+func (t *Target) Healthy(now time.Time) bool { return !t.Down() && !now.Before(t.EjectedUntil()) }
+
 // InFlight is the number of attempts under way.
 func (t *Target) InFlight() int { return int(t.inFlight.Load()) }
 
@@ -151,7 +167,7 @@ func (t *Target) EjectedUntil() time.Time {
 // usable says whether the target may be tried now. When an ejection's time is up one caller at a time gets a
 // trial; the others go on avoiding the target until the trial told something.
 func (t *Target) usable(now int64) bool {
-	if now < t.limited.Load() {
+	if now < t.limited.Load() || t.Down() {
 		return false
 	}
 	until := t.ejected.Load()
