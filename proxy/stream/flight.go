@@ -204,17 +204,6 @@ func (f *Flight) Ready(r *Reader) bool {
 	return len(part) > 0 || r.gone || f.err != nil
 }
 
-// Bytes returns the whole answer of a shared flight that has ended well, valid for ever; nil if parts of it
-// have been let go.
-func (f *Flight) Bytes() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.base > 0 {
-		return nil
-	}
-	return f.buf
-}
-
 // Gone says that r's client left. When nobody is left who wants the answer, the source is aborted.
 func (f *Flight) Gone(r *Reader) {
 	f.mu.Lock()

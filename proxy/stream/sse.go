@@ -168,30 +168,3 @@ func field(line []byte, name string) (value []byte, ok bool) {
 	}
 	return line[1:], true
 }
-
-// AppendEvent appends an event. An empty name is left out; every line of data gets its own `data:`. Neither may
-// contain '\r', and name no '\n'.
-func AppendEvent(dst []byte, name string, data []byte) []byte {
-	if name != "" {
-		dst = append(append(append(dst, "event: "...), name...), '\n')
-	}
-	return append(appendLines(dst, "data: ", data), '\n')
-}
-
-// AppendComment appends text, which may not contain '\r', as a comment with a blank line behind it, so that it
-// can be written between any two events.
-func AppendComment(dst, text []byte) []byte {
-	return append(appendLines(dst, ": ", text), '\n')
-}
-
-func appendLines(dst []byte, prefix string, text []byte) []byte {
-	for {
-		nl := bytes.IndexByte(text, '\n')
-		dst = append(dst, prefix...)
-		if nl < 0 {
-			return append(append(dst, text...), '\n')
-		}
-		dst = append(dst, text[:nl+1]...)
-		text = text[nl+1:]
-	}
-}

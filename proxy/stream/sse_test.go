@@ -149,16 +149,10 @@ func TestFieldsBorrows(t *testing.T) {
 	assert.NotNil(t, data)
 }
 
-func TestAppend(t *testing.T) {
-	got := AppendEvent(nil, "", []byte("{}"))
-	assert.Equal(t, "data: {}\n\n", string(got))
-	got = AppendEvent(got[:0], "e", []byte("a\nb\n"))
-	assert.Equal(t, "event: e\ndata: a\ndata: b\ndata: \n\n", string(got))
-	name, data, _ := Fields(got, nil)
+func TestFieldsJoinsDataLines(t *testing.T) {
+	name, data, _ := Fields([]byte("event: e\ndata: a\ndata: b\ndata: \n\n"), nil)
 	assert.Equal(t, "e", string(name))
 	assert.Equal(t, "a\nb\n", string(data))
-	assert.Equal(t, ": wedge {}\n\n", string(AppendComment(nil, []byte("wedge {}"))))
-	assert.Equal(t, ": a\n: b\n\n", string(AppendComment(nil, []byte("a\nb"))))
 }
 
 // burst is 64 chat events of about 200 bytes, as one read of a fast provider brings them.

@@ -49,7 +49,7 @@ func drop(v any) any {
 // sse makes a stream of the given events' data.
 func sse(data ...string) (out []byte) {
 	for _, d := range data {
-		out = stream.AppendEvent(out, "", []byte(d))
+		out = fmt.Appendf(out, "data: %s\n\n", d)
 	}
 	return out
 }
