@@ -53,17 +53,14 @@ func (r *Request) Put(dst []byte, caps Caps) int {
 	h := (*[RequestHeader]byte)(dst)
 	le := binary.LittleEndian
 	le.PutUint32(h[0:], MagicRequest)
-	le.PutUint64(h[8:], RequestHeader|uint64(r.Flags)<<32)
+	le.PutUint64(h[8:], both(RequestHeader, r.Flags))
 	le.PutUint64(h[16:], r.ID)
 	le.PutUint64(h[24:], uint64(r.UnixMS))
 	le.PutUint64(h[32:], r.PrefixHash)
 	le.PutUint64(h[40:], r.Random)
-	le.PutUint32(h[48:], r.PromptTokens)
-	le.PutUint32(h[52:], r.MaxTokens)
-	le.PutUint32(h[56:], r.Messages)
-	le.PutUint32(h[60:], r.Tools)
-	le.PutUint32(h[64:], math.Float32bits(r.Temperature))
-	le.PutUint32(h[68:], r.Attempt)
+	le.PutUint64(h[48:], both(r.PromptTokens, r.MaxTokens))
+	le.PutUint64(h[56:], both(r.Messages, r.Tools))
+	le.PutUint64(h[64:], both(math.Float32bits(r.Temperature), r.Attempt))
 
 	w := writer{dst, RequestHeader}
 	var headers, targets, kv, system, user, body uint64
@@ -106,6 +103,9 @@ func (r *Request) Put(dst []byte, caps Caps) int {
 	le.PutUint32(h[4:], uint32(w.at))
 	return w.at
 }
+
+// both puts two u32 that stand side by side into one store, which is what most of the time goes into.
+func both(first, second uint32) uint64 { return uint64(first) | uint64(second)<<32 }
 
 // writer fills a view behind its header.
 type writer struct {
@@ -155,12 +155,9 @@ func (w *writer) targets(table uint64, targets []Target) {
 		t, row := &targets[i], rows[TargetRow*i:][:TargetRow]
 		binary.LittleEndian.PutUint64(row[0:], w.span(t.Name))
 		binary.LittleEndian.PutUint64(row[8:], w.span(t.Region))
-		binary.LittleEndian.PutUint32(row[16:], t.Flags)
-		binary.LittleEndian.PutUint32(row[20:], t.InFlight)
-		binary.LittleEndian.PutUint32(row[24:], t.TTFT)
-		binary.LittleEndian.PutUint32(row[28:], t.PerToken)
-		binary.LittleEndian.PutUint32(row[32:], t.PriceIn)
-		binary.LittleEndian.PutUint32(row[36:], t.PriceOut)
+		binary.LittleEndian.PutUint64(row[16:], both(t.Flags, t.InFlight))
+		binary.LittleEndian.PutUint64(row[24:], both(t.TTFT, t.PerToken))
+		binary.LittleEndian.PutUint64(row[32:], both(t.PriceIn, t.PriceOut))
 	}
 }
 
@@ -172,10 +169,9 @@ func (c *Chunk) Put(dst []byte) int {
 	h := (*[ChunkHeader]byte)(dst)
 	le := binary.LittleEndian
 	le.PutUint32(h[0:], MagicChunk)
-	le.PutUint64(h[8:], ChunkHeader|uint64(c.Flags)<<32)
+	le.PutUint64(h[8:], both(ChunkHeader, c.Flags))
 	le.PutUint64(h[16:], c.ID)
-	le.PutUint32(h[24:], c.Seq)
-	le.PutUint32(h[28:], c.Choice)
+	le.PutUint64(h[24:], both(c.Seq, c.Choice))
 	le.PutUint64(h[32:], uint64(c.Tokens))
 	w := writer{dst, ChunkHeader}
 	le.PutUint64(h[40:], w.span(c.Text))
@@ -193,12 +189,10 @@ func (r *Response) Put(dst []byte) int {
 	h := (*[ResponseHeader]byte)(dst)
 	le := binary.LittleEndian
 	le.PutUint32(h[0:], MagicResponse)
-	le.PutUint64(h[8:], ResponseHeader|uint64(r.Flags)<<32)
+	le.PutUint64(h[8:], both(ResponseHeader, r.Flags))
 	le.PutUint64(h[16:], r.ID)
-	le.PutUint32(h[24:], r.Status)
-	le.PutUint32(h[28:], r.Choice)
-	le.PutUint32(h[32:], r.Input)
-	le.PutUint32(h[36:], r.Output)
+	le.PutUint64(h[24:], both(r.Status, r.Choice))
+	le.PutUint64(h[32:], both(r.Input, r.Output))
 	w := writer{dst, ResponseHeader}
 	le.PutUint64(h[40:], w.span(r.Text))
 	le.PutUint64(h[48:], w.span(r.State))
@@ -217,14 +211,11 @@ func (d *Done) Put(dst []byte) int {
 	h := (*[DoneHeader]byte)(dst)
 	le := binary.LittleEndian
 	le.PutUint32(h[0:], MagicDone)
-	le.PutUint64(h[8:], DoneHeader|uint64(d.Flags)<<32)
+	le.PutUint64(h[8:], both(DoneHeader, d.Flags))
 	le.PutUint64(h[16:], d.ID)
-	le.PutUint32(h[24:], d.Status)
-	le.PutUint32(h[28:], d.TTFT)
-	le.PutUint32(h[32:], d.Duration)
-	le.PutUint32(h[36:], d.Input)
-	le.PutUint32(h[40:], d.Output)
-	le.PutUint32(h[44:], d.Cached)
+	le.PutUint64(h[24:], both(d.Status, d.TTFT))
+	le.PutUint64(h[32:], both(d.Duration, d.Input))
+	le.PutUint64(h[40:], both(d.Output, d.Cached))
 	le.PutUint64(h[48:], uint64(d.Reasoning))
 	le.PutUint64(h[56:], d.CostNanoUSD)
 	w := writer{dst, DoneHeader}
