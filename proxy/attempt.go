@@ -270,6 +270,8 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 		who = "provider " + x.up.target.provider.Name
 	}
 	switch {
+	case errors.Is(err, errPanicked):
+		return x.panicked(err)
 	case errors.Is(err, upstream.ErrTimeout):
 		return fail(codeUpstreamTimeout, "", who+" did not answer in time; try again, or allow more time")
 	case errors.Is(err, upstream.ErrRefused):

@@ -70,6 +70,7 @@ type decided struct {
 	exp     *catalog.Experiment
 	arm     int
 	key     cache.Key
+	hit     atomic.Pointer[preparedHit]
 }
 
 // find returns what is known of a body, or nil and the place to remember it at. A body has two places, so that few of
@@ -149,13 +150,13 @@ func (x *exchange) recall() bool {
 	x.doc = x.known.doc
 	x.ref, x.streaming = x.doc.model, x.doc.stream && x.op != dialect.OpEmbeddings
 	x.rules, x.forced, x.model, x.version, x.why, x.exp, x.arm = d.rules, d.forced, d.model, d.version, d.why, d.exp, d.arm
-	x.key, x.recalled = d.key, true
+	x.key, x.recalled = d.key, d
 	return true
 }
 
 // remember lets the memo know a request that was answered from memory: it is likely to come again.
 func (x *exchange) remember() {
-	if x.place == nil || x.recalled {
+	if x.place == nil || x.recalled != nil {
 		return
 	}
 	if x.parsed {

@@ -71,7 +71,7 @@ type state struct {
 	place     *atomic.Pointer[memoEntry]
 	digest    [32]byte // of the document, if it was computed
 	parsed    bool     // view holds the body
-	recalled  bool     // the same bytes were decided before
+	recalled  *decided // the same bytes were decided before
 	ref       []byte   // the model reference
 	form      form     // where a form names it
 	units     catalog.Units
@@ -93,6 +93,7 @@ type state struct {
 
 	// How the answer was got.
 	flight   *stream.Flight
+	alone    bool // own and ownUp were used
 	leads    bool // of a shared flight that has not ended yet
 	hurried  bool // there was no time for another attempt
 	reader   stream.Reader
@@ -113,6 +114,7 @@ type state struct {
 	firstToken time.Duration
 	streamed   bool // the exchange is the response's body, and Close finishes it
 	gone       bool // the client left
+	broken     bool // a panic left it in no state to be used again
 }
 
 // keptMost bounds each buffer that a pooled exchange keeps, in bytes.
@@ -133,9 +135,16 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 
 // release gives the exchange back, zero but for bounded buffers.
 func (x *exchange) release() {
-	x.view.Reset()
-	x.ownUp.reset()
-	x.own = stream.Flight{}
+	if x.broken {
+		return
+	}
+	if x.parsed {
+		x.view.Reset()
+	}
+	if x.alone {
+		x.ownUp.reset()
+		x.own = stream.Flight{}
+	}
 	for _, b := range [...]*[]byte{&x.keyBuf, &x.body, &x.lines, &x.out} {
 		if *b = (*b)[:0]; cap(*b) > keptMost {
 			*b = nil

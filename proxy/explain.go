@@ -11,6 +11,11 @@ import (
 
 // record is what is remembered of a finished request: every decision with its reason, no text.
 type record struct {
+	facts
+	tries [maxTries]triedRecord // as many as there were attempts
+}
+
+type facts struct {
 	id                                      [28]byte
 	seq                                     uint64
 	start                                   time.Time
@@ -25,7 +30,6 @@ type record struct {
 	cost, bytes                             int64
 	status, attempts                        int
 	code, message                           string
-	tries                                   [maxTries]triedRecord
 }
 
 type triedRecord struct {

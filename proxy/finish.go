@@ -22,23 +22,35 @@ func (x *exchange) finish() {
 	slot := x.s.explain.next(x.id.seq)
 	x.describe(slot.r)
 	x.s.metrics.observe(x, slot.r)
-	if x.s.o.AccessLog != nil {
-		x.log(slot.r)
-	}
+	x.log(slot.r)
 	slot.done()
 	x.s.inFlight.Add(-1)
 	x.release()
 }
 
 func (x *exchange) log(r *record) {
-	x.s.o.AccessLog.Write(&obs.AccessRecord{
-		Time: r.start.UnixNano(), RequestID: bytesx.String(x.id.bytes()), Method: bytesx.String(x.ctx.Method()),
-		Path: bytesx.String(loggedPath(x.ctx.Path())), Model: r.model, Version: r.version, Provider: r.provider, Target: r.target,
-		Cache: r.cache, Code: r.code, Key: r.key, Experiment: x.armName(), ClientIP: x.clientIP(),
+	line := obs.AccessRecord{
+		Time: r.start.UnixNano(), RequestID: bytesx.String(x.id.bytes()), ClientIP: x.clientIP(),
 		Status: r.status, Attempts: r.attempts, InputTokens: r.usage.Input, OutputTokens: r.usage.Output, Bytes: r.bytes,
 		DurationUS: r.took.Microseconds(), OverheadUS: r.overhead.Microseconds(), TTFTUS: r.firstToken.Microseconds(),
 		CostNano: max(0, r.cost), Stream: r.stream,
-	})
+	}
+	if p := x.preparedHit(); p != nil {
+		line.Shared = p.line
+	} else {
+		x.describeShared(&line, r)
+		x.prepareHit(&line)
+	}
+	if x.s.o.AccessLog != nil {
+		x.s.o.AccessLog.Write(&line)
+	}
+}
+
+// describeShared fills in the part of a line that equal requests with equal answers share.
+func (x *exchange) describeShared(line *obs.AccessRecord, r *record) {
+	line.Method, line.Path = bytesx.String(x.ctx.Method()), bytesx.String(loggedPath(x.ctx.Path()))
+	line.Model, line.Version, line.Provider, line.Target = r.model, r.version, r.provider, r.target
+	line.Cache, line.Code, line.Key, line.Experiment = r.cache, r.code, r.key, x.armName()
 }
 
 // loggedPath is a path without the virtual key that somebody may have put into it.
@@ -58,7 +70,7 @@ func (x *exchange) clientIP() string {
 
 // describe writes down what became of the request, without a word of its prompt or its answer.
 func (x *exchange) describe(r *record) {
-	*r = record{
+	r.facts = facts{
 		id: x.id.text, start: x.start, took: x.overhead, op: x.op, stream: x.streaming, status: x.status, bytes: x.sent,
 		why: x.why, cache: x.cache.String(), reason: x.reason, usage: x.usage, cost: x.cost, overhead: x.overhead,
 		upstream: x.upstream, firstToken: x.firstToken, attempts: x.plan.attempts, digest: x.snap.Digest,

@@ -55,7 +55,7 @@ func (x *exchange) join() (done bool, e *dialect.Error) {
 func (x *exchange) takeFlight() {
 	switch {
 	case x.cache != cacheMiss:
-		x.up, x.flight = &x.ownUp, &x.own
+		x.up, x.flight, x.alone = &x.ownUp, &x.own, true
 		x.up.answers, x.up.op = x.s.o.Answers, x.op
 		x.own.Reset(x.up, &x.reader, false)
 	case x.rules.noCache:

@@ -283,8 +283,25 @@ func isEventStream(contentType []byte) bool {
 func (x *exchange) setHeaders() {
 	x.overhead = max(0, time.Since(x.start)-x.upstream)
 	h := &x.ctx.Response.Header
+	if p := x.preparedHit(); p != nil {
+		p.header.CopyTo(h)
+		x.setOwnHeaders(h)
+		return
+	}
+	x.setOwnHeaders(h)
+	x.setSharedHeaders(h)
+}
+
+// setOwnHeaders sets what no other answer tells alike.
+func (x *exchange) setOwnHeaders(h *fasthttp.ResponseHeader) {
 	h.SetCanonical(headerRequestID, x.id.bytes())
 	h.SetCanonical(headerWedgeID, x.id.bytes())
+	x.setAge(h)
+	x.setTimes(h)
+}
+
+// setSharedHeaders sets what the answers from one entry to equal requests have in common.
+func (x *exchange) setSharedHeaders(h *fasthttp.ResponseHeader) {
 	h.SetCanonical(headerNode, bytesOf(x.s.o.Node))
 	h.SetCanonical(headerBundle, bytesOf(x.snap.Digest))
 	if x.version != nil {
@@ -295,8 +312,13 @@ func (x *exchange) setHeaders() {
 		h.SetCanonical(headerExperiment, bytesOf(x.armName()))
 	}
 	x.setOriginHeaders(h)
-	x.setCacheHeaders(h)
-	x.setFigures(h)
+	if x.cache != cacheNone {
+		h.SetCanonical(headerCache, bytesOf(x.cache.String()))
+	}
+	if x.cost != budget.Unknown {
+		var b [32]byte
+		h.SetCanonical(headerCost, budget.AppendUSD(b[:0], x.cost))
+	}
 	if x.op == dialect.OpOther {
 		return
 	}
@@ -333,12 +355,11 @@ func (x *exchange) setOriginHeaders(h *fasthttp.ResponseHeader) {
 	}
 }
 
-// setCacheHeaders says what the cache did, in our words and in those of RFC 9211.
-func (x *exchange) setCacheHeaders(h *fasthttp.ResponseHeader) {
+// setAge says what the cache did in the words of RFC 9211, and how old the answer is.
+func (x *exchange) setAge(h *fasthttp.ResponseHeader) {
 	if x.cache == cacheNone {
 		return
 	}
-	h.SetCanonical(headerCache, bytesOf(x.cache.String()))
 	var b [64]byte
 	v := b[:0]
 	switch {
@@ -358,12 +379,9 @@ func (x *exchange) setCacheHeaders(h *fasthttp.ResponseHeader) {
 	h.SetCanonical(headerCacheStatus, v)
 }
 
-// setFigures says what the answer cost and how long it took so far.
-func (x *exchange) setFigures(h *fasthttp.ResponseHeader) {
+// setTimes says how long the answer took so far.
+func (x *exchange) setTimes(h *fasthttp.ResponseHeader) {
 	var b [96]byte
-	if x.cost != budget.Unknown {
-		h.SetCanonical(headerCost, budget.AppendUSD(b[:0], x.cost))
-	}
 	h.SetCanonical(headerOverhead, strconv.AppendInt(b[:0], x.overhead.Microseconds(), 10))
 	v := append(b[:0], "wedge;dur="...)
 	v = appendMillis(v, x.overhead)

@@ -23,6 +23,7 @@ type metrics struct {
 	feedback   *obs.Family[obs.Counter]
 	score      *obs.Family[obs.Counter]
 	refused    *obs.Counter
+	panics     *obs.Counter
 }
 
 // handles are a model version's resolved metrics; they are resolved on first use and kept.
@@ -60,6 +61,7 @@ func newMetrics(r *obs.Registry) *metrics {
 			Labels: []string{"model", "version", "experiment", "arm"}}),
 		score: r.CounterFamily(obs.Opts{Name: "wedge_feedback_score_total", Help: "Sum of the scores given to answers, each 0 to 1.",
 			Labels: []string{"model", "version", "experiment", "arm"}, Per: 1e6}),
+		panics:  r.Counter(obs.Opts{Name: "wedge_panics_total", Help: "Requests that met a fault in the node's own code; it should stay 0."}),
 		refused: r.Counter(obs.Opts{Name: "wedge_catalog_refused_total", Help: "Catalogs that were refused; the last good one stays."}),
 	}
 }

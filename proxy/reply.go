@@ -105,8 +105,8 @@ func (x *exchange) Read(p []byte) (int, error) {
 // SupportsBodyWriteTo tells fasthttp to use WriteTo.
 func (x *exchange) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo relays the stream: everything that one read of the provider brought goes out in one write.
-func (x *exchange) WriteTo(w io.Writer) (int64, error) {
+// relay writes the stream: everything that one read of the provider brought goes out in one write.
+func (x *exchange) relay(w io.Writer) (int64, error) {
 	x.cork()
 	for {
 		part, atTerminal, err := x.flight.Next(&x.reader)

@@ -192,7 +192,7 @@ func (x *exchange) lookup() bool {
 		return false
 	}
 	x.cache = cacheMiss
-	if !x.recalled {
+	if x.recalled == nil {
 		x.computeKey()
 	}
 	if x.rules.noCache {

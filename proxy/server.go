@@ -211,7 +211,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	n := s.inFlight.Add(1)
 	if e := x.admissible(n); e != nil {
 		x.refuse(e)
-	} else if e := x.dispatch(); e != nil {
+	} else if e := x.dispatchSafely(); e != nil {
 		x.refuse(e)
 	}
 	if !x.streamed {

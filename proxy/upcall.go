@@ -129,8 +129,19 @@ func (u *upcall) Close() {
 // Marks is part of stream.Source.
 func (u *upcall) Marks() (tail, tailEnd, terminal int) { return u.tail, u.tailEnd, u.terminal }
 
-// Pull is part of stream.Source: it appends whole events, at least one unless there is an error.
-func (u *upcall) Pull(dst []byte) ([]byte, error) {
+// Pull is part of stream.Source: it appends whole events, at least one unless there is an error. A panic ends the
+// stream for all who read it, and only for them.
+func (u *upcall) Pull(dst []byte) (out []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			u.leave(route.Neutral, 0)
+			out, err = dst, asError(cause)
+		}
+	}()
+	return u.pull(dst)
+}
+
+func (u *upcall) pull(dst []byte) ([]byte, error) {
 	for {
 		if err := u.call.Wait(); err != nil {
 			return u.atEnd(dst, err)

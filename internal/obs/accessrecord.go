@@ -13,6 +13,7 @@ import (
 type AccessRecord struct {
 	Time       int64 // when the request was read, in nanoseconds since 1970 UTC
 	RequestID  string
+	Shared     []byte // Method to Experiment as AppendShared wrote them once for equal requests; nil: they are written anew
 	Method     string
 	Path       string // a query is cut off: it may carry a key
 	Model      string
@@ -48,18 +49,12 @@ func appendRecord(dst []byte, r *AccessRecord, stamp []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(r.Status), 10)
 	dst = append(dst, `,"duration_us":`...)
 	dst = strconv.AppendInt(dst, r.DurationUS, 10)
-	path, _, _ := strings.Cut(r.Path, "?")
 	dst = appendText(dst, `,"request_id":"`, r.RequestID)
-	dst = appendText(dst, `,"method":"`, r.Method)
-	dst = appendText(dst, `,"path":"`, path)
-	dst = appendText(dst, `,"model":"`, r.Model)
-	dst = appendText(dst, `,"version":"`, r.Version)
-	dst = appendText(dst, `,"provider":"`, r.Provider)
-	dst = appendText(dst, `,"target":"`, r.Target)
-	dst = appendText(dst, `,"cache":"`, r.Cache)
-	dst = appendText(dst, `,"code":"`, r.Code)
-	dst = appendText(dst, `,"key":"`, r.Key)
-	dst = appendText(dst, `,"experiment":"`, r.Experiment)
+	if r.Shared != nil {
+		dst = append(dst, r.Shared...)
+	} else {
+		dst = r.AppendShared(dst)
+	}
 	dst = appendText(dst, `,"client_ip":"`, r.ClientIP)
 	dst = appendCount(dst, `,"attempts":`, int64(r.Attempts))
 	dst = appendCount(dst, `,"input_tokens":`, r.InputTokens)
@@ -72,6 +67,21 @@ func appendRecord(dst []byte, r *AccessRecord, stamp []byte) []byte {
 		dst = append(dst, `,"stream":true`...)
 	}
 	return append(dst, '}', '\n')
+}
+
+// AppendShared appends the fields from Method to Experiment, for Shared.
+func (r *AccessRecord) AppendShared(dst []byte) []byte {
+	path, _, _ := strings.Cut(r.Path, "?")
+	dst = appendText(dst, `,"method":"`, r.Method)
+	dst = appendText(dst, `,"path":"`, path)
+	dst = appendText(dst, `,"model":"`, r.Model)
+	dst = appendText(dst, `,"version":"`, r.Version)
+	dst = appendText(dst, `,"provider":"`, r.Provider)
+	dst = appendText(dst, `,"target":"`, r.Target)
+	dst = appendText(dst, `,"cache":"`, r.Cache)
+	dst = appendText(dst, `,"code":"`, r.Code)
+	dst = appendText(dst, `,"key":"`, r.Key)
+	return appendText(dst, `,"experiment":"`, r.Experiment)
 }
 
 func appendCount(dst []byte, name string, n int64) []byte {

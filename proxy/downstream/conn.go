@@ -29,9 +29,14 @@ type Conn struct {
 	timeout  time.Duration
 	deadline time.Time // the write deadline that is set, if it is the connection's own
 
-	mu     sync.Mutex // guards corked and cork against Close
+	mu     sync.Mutex // guards corked and cork against Close, and the read deadline against who wakes a Read
 	corked bool
 	cork   *[]byte // nil while nothing is held back
+
+	reading   bool
+	readUntil time.Time // the read deadline that was asked for
+	readSet   time.Time // the one that is set
+	readSlack time.Duration
 
 	// The probe is made once, at the accept. fd names the socket to poll; only what probe finds is believed,
 	// because a number may be somebody else's once the connection is closed.
@@ -166,13 +171,54 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.Uncork(); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	if err := c.beginRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.reading = false
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *Conn) beginRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = true
+	return c.setReadDeadline()
+}
+
+// SetReadDeadline bounds the Read under way, or the next one. The server moves the deadline twice a request, mostly
+// with the next request already in its buffer: a deadline that no Read meets is never set, and one that moves on by
+// less than a sixty-fourth of its distance stays where it is, so a Read may end by that much too early.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readUntil = t
+	if !c.reading {
+		return nil
+	}
+	return c.setReadDeadline()
+}
+
+// setReadDeadline is called with mu held.
+func (c *Conn) setReadDeadline() error {
+	if moved := c.readUntil.Sub(c.readSet); c.readUntil.IsZero() == c.readSet.IsZero() && moved >= 0 && moved <= c.readSlack {
+		return nil
+	}
+	c.readSet, c.readSlack = c.readUntil, 0
+	if !c.readSet.IsZero() {
+		c.readSlack = max(0, time.Until(c.readSet)/64)
+	}
+	return c.Conn.SetReadDeadline(c.readSet)
 }
 
 // SetDeadline sets both deadlines; the next Write replaces the one for writing unless WriteTimeout is 0.
 func (c *Conn) SetDeadline(t time.Time) error {
-	c.deadline = time.Time{}
-	return c.Conn.SetDeadline(t)
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
 }
 
 // SetWriteDeadline sets a deadline that the next Write replaces unless WriteTimeout is 0.

@@ -285,3 +285,48 @@ func TestCloseEndsStuckWrite(t *testing.T) {
 	assert.True(t, errors.Is(<-failed, net.ErrClosed))
 	assert.Less(t, time.Since(start), time.Second)
 }
+
+// deadlines notes the read deadlines that reach the socket.
+type deadlines struct {
+	net.Conn
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return d.Conn.SetReadDeadline(t)
+}
+
+func TestReadDeadlineIsSetOnlyForReads(t *testing.T) {
+	l, _ := newListener(t)
+	client, c := pair(t, l)
+	d := &deadlines{Conn: c.Conn}
+	c.Conn = d
+	idle := time.Now().Add(time.Minute)
+	for range 3 {
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		require.NoError(t, c.SetReadDeadline(idle))
+		_, err := client.Write([]byte("x"))
+		require.NoError(t, err)
+		readString(t, c, 1)
+		idle = idle.Add(200 * time.Millisecond)
+	}
+	require.Len(t, d.set, 1, "one for the first read; the rest moved on by less than its slack")
+	require.NoError(t, c.SetReadDeadline(idle.Add(time.Minute)))
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "a nearer deadline counts")
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+	go func() { _, _ = client.Write([]byte("y")) }()
+	assert.Equal(t, "y", readString(t, c, 1), "none means none")
+}
+
+func TestReadDeadlineWakesARead(t *testing.T) {
+	l, _ := newListener(t)
+	_, c := pair(t, l)
+	ended := make(chan error)
+	go func() { _, err := c.Read(make([]byte, 1)); ended <- err }()
+	require.Eventually(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.reading }, time.Second, time.Millisecond)
+	require.NoError(t, c.SetReadDeadline(time.Now()))
+	require.ErrorIs(t, <-ended, os.ErrDeadlineExceeded)
+}

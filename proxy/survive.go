@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// errPanicked wraps what the node's own code panicked with. It costs the requests that met it, not the node.
+var errPanicked = errors.New("the node's own code panicked")
+
+func asError(cause any) error { return fmt.Errorf("%w: %v\n%s", errPanicked, cause, debug.Stack()) }
+
+// dispatchSafely is dispatch; it answers a panic with an error.
+func (x *exchange) dispatchSafely() (e *dialect.Error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			e = x.panicked(asError(cause))
+		}
+	}()
+	return x.dispatch()
+}
+
+// WriteTo relays the stream. After a panic the connection is cut: the client must not take what it got for the whole.
+func (x *exchange) WriteTo(w io.Writer) (n int64, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = asError(cause)
+			n, x.failure = x.sent, x.panicked(err)
+		}
+	}()
+	return x.relay(w)
+}
+
+// panicked notes a panic. The exchange is in no state to be used again.
+func (x *exchange) panicked(err error) *dialect.Error {
+	x.s.metrics.panics.Inc()
+	x.s.o.Log.Error("a request met a fault of the node's own and was answered with an error", "request_id", string(x.id.bytes()), "error", err)
+	x.broken, x.entry = true, nil
+	x.ctx.SetConnectionClose()
+	return fail(codeInternal, "", "this node met a fault of its own; try again, and tell its operator the request id")
+}
