@@ -14,17 +14,16 @@ func AppendFromJSON(dst, object []byte) ([]byte, error) {
 	s := scanner{in: object, dst: dst}
 	var seen uint64
 	for s.open('{'); s.more('}'); {
-		i := s.name(memberNames[:])
+		t := Tag(s.name(tagNames[1:]) + 1)
+		if seen&(1<<t) != 0 {
+			s.fail("%q is there twice", t)
+		}
 		if s.err != nil {
 			break
 		}
-		if seen&(1<<i) != 0 {
-			s.fail("%q is there twice", memberNames[i])
-			break
-		}
-		seen |= 1 << i
-		s.member = memberNames[i]
-		members[i].read(&s, members[i].tag)
+		seen |= 1 << t
+		s.member = tagNames[t]
+		s.action(t)
 		s.member = ""
 	}
 	if s.peek() != 0 || s.at < len(s.in) {
@@ -36,56 +35,79 @@ func AppendFromJSON(dst, object []byte) ([]byte, error) {
 	return s.dst, nil
 }
 
-// members are those of the outermost object.
-var members = [...]struct {
-	name string
-	tag  Tag
-	read func(*scanner, Tag)
-}{
-	{"target", TagTarget, (*scanner).textAction},
-	{"fallbacks", TagFallbacks, (*scanner).fallbacks},
-	{"model", TagModel, (*scanner).textAction},
-	{"version", TagVersion, (*scanner).textAction},
-	{"set_headers", TagSetHeader, (*scanner).pairs},
-	{"delete_headers", TagDeleteHeader, (*scanner).texts},
-	{"response_headers", TagResponseHeader, (*scanner).pairs},
-	{"deny", TagDeny, (*scanner).deny},
-	{"cache_salt", TagCacheSalt, (*scanner).textAction},
-	{"cache", TagCache, (*scanner).cache},
-	{"tags", TagMetric, (*scanner).pairs},
-	{"patches", TagPatches, (*scanner).patches},
-	{"body", TagBody, (*scanner).body},
-	{"system", TagSystem, (*scanner).system},
-	{"messages", TagMessage, (*scanner).messages},
-	{"max_tokens", TagMaxTokens, (*scanner).uintAction},
-	{"timeout_ms", TagTimeout, (*scanner).uintAction},
-	{"log", TagLog, (*scanner).logs},
-	{"kv_put", TagKVPut, (*scanner).kvPuts},
-	{"kv_add", TagKVAdd, (*scanner).kvAdds},
-	{"hedge_ms", TagHedge, (*scanner).uintAction},
-	{"shadow", TagShadow, (*scanner).textAction},
-	{"answer", TagAnswer, (*scanner).textAction},
-	{"state", TagState, (*scanner).textAction},
-	{"text", TagText, (*scanner).textAction},
-	{"drop", TagDrop, (*scanner).drop},
-	{"stop", TagStop, (*scanner).textAction},
+// tagNames are the members of the outermost object: that of tag 1 first.
+var tagNames = [...]string{
+	TagTarget:         "target",
+	TagFallbacks:      "fallbacks",
+	TagModel:          "model",
+	TagVersion:        "version",
+	TagSetHeader:      "set_headers",
+	TagDeleteHeader:   "delete_headers",
+	TagResponseHeader: "response_headers",
+	TagDeny:           "deny",
+	TagCacheSalt:      "cache_salt",
+	TagCache:          "cache",
+	TagMetric:         "tags",
+	TagPatches:        "patches",
+	TagBody:           "body",
+	TagSystem:         "system",
+	TagMessage:        "messages",
+	TagMaxTokens:      "max_tokens",
+	TagTimeout:        "timeout_ms",
+	TagLog:            "log",
+	TagKVPut:          "kv_put",
+	TagKVAdd:          "kv_add",
+	TagHedge:          "hedge_ms",
+	TagShadow:         "shadow",
+	TagAnswer:         "answer",
+	TagState:          "state",
+	TagText:           "text",
+	TagDrop:           "drop",
+	TagStop:           "stop",
 }
 
-var memberNames = func() (names [len(members)]string) {
-	for i, m := range members {
-		names[i] = m.name
+// action reads the value of a member as the actions it stands for.
+func (s *scanner) action(t Tag) {
+	switch t {
+	case TagFallbacks:
+		s.fallbacks(t)
+	case TagSetHeader, TagResponseHeader, TagMetric:
+		s.pairs(t)
+	case TagDeleteHeader:
+		s.texts(t)
+	case TagDeny:
+		s.deny(t)
+	case TagCache:
+		s.cache(t)
+	case TagPatches:
+		s.patches(t)
+	case TagBody:
+		s.body(t)
+	case TagSystem:
+		s.system(t)
+	case TagMessage:
+		s.messages(t)
+	case TagMaxTokens, TagTimeout, TagHedge:
+		s.uintAction(t)
+	case TagLog:
+		s.logs(t)
+	case TagKVPut:
+		s.kvPuts(t)
+	case TagKVAdd:
+		s.kvAdds(t)
+	case TagDrop:
+		s.drop(t)
+	default:
+		s.textAction(t)
 	}
-	return names
-}()
+}
 
 // String is the tag's name, which is its member's in JSON.
 func (t Tag) String() string {
-	for _, m := range members {
-		if m.tag == t {
-			return m.name
-		}
+	if t == 0 || int(t) >= len(tagNames) {
+		return "unknown tag"
 	}
-	return "unknown tag"
+	return tagNames[t]
 }
 
 // name reads the name of a member and tells which of the names it is.
@@ -152,16 +174,18 @@ func (s *scanner) end(at int) { s.dst = closeAction(s.dst, at) }
 
 func (s *scanner) put32(n uint64) { s.dst = binary.LittleEndian.AppendUint32(s.dst, uint32(n)) }
 
-// counted appends what read appends, behind its length as u16.
-func (s *scanner) counted(read func(*scanner)) {
-	at := len(s.dst)
+// openName makes room for the u16 length of a name, which is what is appended up to closeName.
+func (s *scanner) openName() (at int) {
 	s.dst = append(s.dst, 0, 0)
-	read(s)
-	n := len(s.dst) - at - 2
+	return len(s.dst)
+}
+
+func (s *scanner) closeName(at int) {
+	n := len(s.dst) - at
 	if n > math.MaxUint16 {
 		s.fail("a name has %d bytes, want at most %d", n, math.MaxUint16)
 	}
-	binary.LittleEndian.PutUint16(s.dst[at:], uint16(n))
+	binary.LittleEndian.PutUint16(s.dst[at-2:], uint16(n))
 }
 
 func (s *scanner) textAction(t Tag) {
@@ -185,7 +209,9 @@ func (s *scanner) texts(t Tag) {
 func (s *scanner) pairs(t Tag) {
 	for s.open('{'); s.more('}'); {
 		at := s.begin(t)
-		s.counted((*scanner).key)
+		name := s.openName()
+		s.key()
+		s.closeName(name)
 		s.text()
 		s.end(at)
 	}
@@ -315,7 +341,9 @@ func (s *scanner) kvPuts(t Tag) {
 		field, end := s.fields(2, "key", "value", "ttl")
 		at := s.begin(t)
 		s.put32(s.uintAt(field[2], math.MaxUint32, 0))
-		s.counted(func(s *scanner) { s.textAt(field[0]) })
+		name := s.openName()
+		s.textAt(field[0])
+		s.closeName(name)
 		s.textAt(field[1])
 		s.end(at)
 		s.at = end

@@ -62,7 +62,7 @@ func (r *Request) Put(dst []byte, caps Caps) int {
 	le.PutUint64(h[56:], both(r.Messages, r.Tools))
 	le.PutUint64(h[64:], both(math.Float32bits(r.Temperature), r.Attempt))
 
-	w := writer{dst, RequestHeader}
+	w := writer{dst[:len(dst):len(dst)], RequestHeader}
 	var headers, targets, kv, system, user, body uint64
 	// A table's rows name places behind all tables, so that the tables come first and their text after them.
 	first := w.at
@@ -173,7 +173,7 @@ func (c *Chunk) Put(dst []byte) int {
 	le.PutUint64(h[16:], c.ID)
 	le.PutUint64(h[24:], both(c.Seq, c.Choice))
 	le.PutUint64(h[32:], uint64(c.Tokens))
-	w := writer{dst, ChunkHeader}
+	w := writer{dst[:len(dst):len(dst)], ChunkHeader}
 	le.PutUint64(h[40:], w.span(c.Text))
 	le.PutUint64(h[48:], w.span(c.State))
 	le.PutUint64(h[56:], w.span(c.Finish))
@@ -193,7 +193,7 @@ func (r *Response) Put(dst []byte) int {
 	le.PutUint64(h[16:], r.ID)
 	le.PutUint64(h[24:], both(r.Status, r.Choice))
 	le.PutUint64(h[32:], both(r.Input, r.Output))
-	w := writer{dst, ResponseHeader}
+	w := writer{dst[:len(dst):len(dst)], ResponseHeader}
 	le.PutUint64(h[40:], w.span(r.Text))
 	le.PutUint64(h[48:], w.span(r.State))
 	le.PutUint64(h[56:], w.span(r.Finish))
@@ -218,7 +218,7 @@ func (d *Done) Put(dst []byte) int {
 	le.PutUint64(h[40:], both(d.Output, d.Cached))
 	le.PutUint64(h[48:], uint64(d.Reasoning))
 	le.PutUint64(h[56:], d.CostNanoUSD)
-	w := writer{dst, DoneHeader}
+	w := writer{dst[:len(dst):len(dst)], DoneHeader}
 	le.PutUint64(h[64:], w.span(d.Model))
 	le.PutUint64(h[72:], w.span(d.Version))
 	le.PutUint64(h[80:], w.span(d.Target))
