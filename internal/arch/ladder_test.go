@@ -71,7 +71,7 @@ var ladder = map[string]row{
 	"store/redis":             {rung: 2},
 	"store/memcached":         {rung: 2},
 	"store/storetest":         {rung: 2, modules: []string{testifyMo}, testOnly: true},
-	"policy/wasmhost":         {rung: 2, modules: []string{wazero}},
+	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash}},
 
 	"proxy":     {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
 	"origin":    {rung: 3, never: []string{"proxy", "bench", wazero}},
