@@ -135,15 +135,21 @@ type Guardrail struct {
 // Policy is a Wasm module bound to hooks.
 type Policy struct {
 	Name      string
-	Module    string
+	Module    string // file:PATH or sha256:…
+	Digest    string // sha256: and 64 hexadecimal digits of the module, once LoadModules has read it
 	Hooks     []string
 	Headers   []string
-	Isolation string
+	Isolation string // shared | clean | fresh; "": clean if several tenants may use the policy, else shared
 	Config    []byte // compact JSON, nil where the catalog is silent
 	Memory    int64  // bytes
 	Time      time.Duration
 	OnError   string // continue | deny
+
+	code []byte
 }
+
+// Code is the module itself, nil before LoadModules.
+func (p *Policy) Code() []byte { return p.code }
 
 // Prompt is a versioned template.
 type Prompt struct {

@@ -222,7 +222,7 @@ func readGuardrail(v value) (g Guardrail) {
 }
 
 func readPolicy(v value) Policy {
-	p := Policy{Isolation: "shared", Memory: 16 << 20, Time: 2 * time.Millisecond, OnError: "continue"}
+	p := Policy{Memory: 16 << 20, Time: 2 * time.Millisecond, OnError: "continue"}
 	v.record(
 		need("name", name(&p.Name)),
 		need("module", module(&p.Module)),

@@ -101,7 +101,7 @@ budgets: [{name: hard, limit_usd: 1, period: daily}, {name: soft, limit_usd: 1, 
 		Arms: []Arm{{"a", "1.0.0", 1}, {"b", "1.1.0", 1}},
 	}, c.Experiments[0])
 	assert.Equal(t, Policy{
-		Name: "w", Module: "file:w.wasm", Hooks: []string{"route"}, Isolation: "shared",
+		Name: "w", Module: "file:w.wasm", Hooks: []string{"route"},
 		Memory: 16 << 20, Time: 2 * time.Millisecond, OnError: "continue",
 	}, c.Policies[0])
 	assert.Equal(t, Prompt{"s", "1.0.0", "system", "hello"}, c.Prompts[0])

@@ -18,7 +18,7 @@ type Support struct {
 var pointedAt = map[string]bool{
 	"dialect": true, "api_key": true, "health": true, "capabilities": true, "resume": true, "mode": true,
 	"policies": true, "prompts": true, "budgets": true, "strategy": true, "balance": true, "prompt": true,
-	"guardrails": true, "rate": true,
+	"guardrails": true, "rate": true, "module": true,
 }
 
 // CheckSupported tells, as *Problems, what a catalog asks for that a build does not do: it must not look as if
@@ -93,14 +93,21 @@ func (r *supportReport) word(supported map[string]bool, word, path, verb string)
 	}
 }
 
-// add puts a problem where its field stands, or where the record stands that got it by default.
 func (r *supportReport) add(path, format string, args ...any) {
+	r.problems = append(r.problems, r.catalog.ProblemAt(path, fmt.Sprintf(format, args...)))
+}
+
+// ProblemAt is a problem where the field of the path stands, or where the record stands that got it by default.
+func (c *Catalog) ProblemAt(path, message string) Problem {
 	at := mark{1, 1}
 	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
-		if m, ok := r.catalog.marks[p]; ok {
+		if m, ok := c.marks[p]; ok {
 			at = m
 			break
 		}
 	}
-	r.problems = append(r.problems, Problem{at.line, at.column, path, fmt.Sprintf(format, args...)})
+	return Problem{at.line, at.column, path, message}
 }
+
+// AsError tells all problems of the catalog, as *Problems; nil without any.
+func (c *Catalog) AsError(list []Problem) error { return problemsOf(c.name, list) }
