@@ -219,8 +219,9 @@ func (s *scanner) pairs(t Tag) {
 
 func (s *scanner) fallbacks(t Tag) {
 	at := s.begin(t)
-	for s.open('['); s.more(']'); {
-		if len(s.dst) > at {
+	s.open('[')
+	for n := 0; s.more(']'); n++ {
+		if n > 0 {
 			s.dst = append(s.dst, ',')
 		}
 		start := len(s.dst)

@@ -95,6 +95,7 @@ func FuzzJSON(f *testing.F) {
 			f.Add([]byte(v.JSON))
 		}
 	}
+	f.Add([]byte(`{"fallbacks":["",""]}`))
 	f.Add([]byte(`{"body":{"a":[1,-2.5e+3,true,null]},"drop":true,"log":[{"text":"\ud800\u0000"}]}`))
 	f.Fuzz(func(t *testing.T, object []byte) {
 		got, err := abi.AppendFromJSON(nil, object)
