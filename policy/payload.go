@@ -124,10 +124,15 @@ func name(p []byte) error {
 	if len(p) == 0 || len(p) > maxName {
 		return fmt.Errorf("its name has %d bytes, want 1 to %d", len(p), maxName)
 	}
+	var all byte
 	for _, b := range p {
 		if b < 0x20 || b == 0x7f {
 			return fmt.Errorf("its name has the control character 0x%02x", b)
 		}
+		all |= b
+	}
+	if all < utf8.RuneSelf { // which most names are
+		return nil
 	}
 	return text(p)
 }
