@@ -48,6 +48,10 @@ func (w *rewriter) spendGrow() {
 func (w *rewriter) misc(from int) {
 	sub := w.u32()
 	switch sub {
+	case miscMemoryFill, miscTableFill:
+		w.branches(from, blocksOfFill)
+	}
+	switch sub {
 	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
 		w.spendLength(chargeBytes)
 	case miscTableInit, miscTableCopy, miscTableFill:

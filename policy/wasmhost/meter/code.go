@@ -4,6 +4,7 @@ package meter
 type body struct {
 	index   int
 	targets int    // of br_tables so far
+	count   int    // of blocks so far, as an engine compiles them
 	loops   int    // open ones
 	blocks  []byte // opcodes of the open ones
 	regions []region
@@ -207,17 +208,23 @@ func (w *rewriter) block(from int, op byte) {
 	}
 	w.put(w.b[from:w.pos]...)
 	b.blocks = append(b.blocks, op)
-	if len(b.blocks) > w.limits.Blocks {
-		w.failAt(from, Nesting, "more than %d blocks stand within each other; split the function", w.limits.Blocks)
-	}
+	w.branches(from, 1)
 	if op != opLoop {
 		return
 	}
 	w.facts.Loops++
+	w.branches(from, blocksOfLoop)
 	if b.loops++; b.loops > w.limits.Loops {
-		w.failAt(from, Nesting, "more than %d loops stand within each other; split the function", w.limits.Loops)
+		w.failAt(from, Blocks, "more than %d loops stand within each other; split the function", w.limits.Loops)
 	}
 	w.enter(costLoop)
+}
+
+// branches counts n blocks that begin at from.
+func (w *rewriter) branches(from, n int) {
+	if w.body.count += n; w.body.count > w.limits.Blocks {
+		w.failAt(from, Blocks, "the function has more than %d blocks, loops and ranges filled; split it", w.limits.Blocks)
+	}
 }
 
 func (w *rewriter) endOrElse(op byte) {

@@ -16,7 +16,7 @@ const (
 	Table     Code = "table"     // starts with more or larger tables than allowed
 	Locals    Code = "locals"    // too many locals
 	BrTable   Code = "br_table"  // too many targets of br_table
-	Nesting   Code = "nesting"   // blocks or loops too deep
+	Blocks    Code = "blocks"    // too many blocks, or loops too deep
 	Name      Code = "name"      // a reserved or repeated name
 	Index     Code = "index"     // refers to a function, type, global or local that does not exist
 )

@@ -139,6 +139,12 @@ const (
 	localsPerUse = 4 // locals zeroed for one unit
 )
 
+// Blocks that an engine compiles, besides those in the code.
+const (
+	blocksOfLoop = 3
+	blocksOfFill = 4
+)
+
 // cost returns what an instruction takes, besides the length of what it works on.
 func cost(op byte) uint32 {
 	switch op {
