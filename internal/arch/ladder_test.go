@@ -46,7 +46,7 @@ var ladder = map[string]row{
 
 	"wire":                  {rung: 1, modules: []string{semver, xxhash, yaml}},
 	"store":                 {rung: 1},
-	"policy":                {rung: 1},
+	"policy":                {rung: 1, also: []string{"policy/abi"}},
 	"policy/abi":            {rung: 1},
 	"policy/wasmhost/meter": {rung: 1},
 	"proxy/request":         {rung: 1},
