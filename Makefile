@@ -76,5 +76,5 @@ check: vet fmt ## Run vet, gofmt, the ladder and the linter, and want a clean wo
 
 .PHONY: clean
 clean: ## Remove what was built; wedge-data stays
-	rm -rf bin internal/e2e/js/node_modules
+	rm -rf bin internal/e2e/js/node_modules wasm/_toolchain/node_modules
 	$(GO) clean -testcache

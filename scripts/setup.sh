@@ -5,19 +5,30 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # command:package pairs from Debian. The race detector needs a C compiler, the tests of the official JavaScript SDK
-# need Node.
-needed=(gcc:gcc node:nodejs npm:npm)
-js=internal/e2e/js
-
-missing=()
-for pair in "${needed[@]}"; do
-	command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
-done
+# need Node, and those of the policy SDKs one compiler for each language.
+needed=(gcc:gcc node:nodejs npm:npm clang:clang wasm-ld:lld wat2wasm:wabt ldc2:ldc)
+# Folders with a package-lock.json: the JavaScript SDK's tests; AssemblyScript, Zig and QuickJS.
+locks=(internal/e2e/js wasm/_toolchain)
 
 give_up() {
 	echo "setup: $1" >&2
 	if [[ ${CI:-} == true ]]; then exit 1; fi
 }
+
+# A rustc counts only if it can build for WebAssembly, as Debian's can with libstd-rust-dev-wasm32.
+rust_knows_wasm() {
+	local rustc
+	while read -r rustc; do
+		[[ -d $("$rustc" --print target-libdir --target wasm32-unknown-unknown 2>/dev/null) ]] && return 0
+	done < <(type -ap rustc)
+	return 1
+}
+
+missing=()
+for pair in "${needed[@]}"; do
+	command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+rust_knows_wasm || missing+=(rustc libstd-rust-dev-wasm32)
 
 if ((${#missing[@]} > 0)); then
 	if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
@@ -30,10 +41,11 @@ if ((${#missing[@]} > 0)); then
 fi
 
 # npm leaves .package-lock.json behind when it is done; a newer lock file means there is work.
-if [[ -f $js/package-lock.json && ! $js/node_modules/.package-lock.json -nt $js/package-lock.json ]]; then
+for folder in "${locks[@]}"; do
+	if [[ $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]]; then continue; fi
 	if command -v npm >/dev/null; then
-		npm ci --prefix "$js" --no-audit --no-fund --loglevel=error
+		npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error
 	else
-		give_up "npm not found: the JavaScript SDK's tests are skipped"
+		give_up "npm not found: the tests that need $folder are skipped"
 	fi
-fi
+done
