@@ -71,6 +71,7 @@ var ladder = map[string]row{
 	"store/redis":             {rung: 2},
 	"store/memcached":         {rung: 2},
 	"store/storetest":         {rung: 2, modules: []string{testifyMo}, testOnly: true},
+	"policy/cases":            {rung: 2},
 	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash}},
 
 	"proxy":     {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
@@ -78,6 +79,11 @@ var ladder = map[string]row{
 	"bench/sim": {rung: 3, modules: []string{fasthttp, fastjson, xsys, xxhash}, never: []string{"proxy", "origin"}},
 
 	"internal/cli": {rung: 4},
+
+	"wasm/sdk":             {rung: 0},
+	"wasm/sdk/go":          {rung: 0},
+	"wasm/internal/guests": {rung: 2, modules: []string{wazero}, testOnly: true},
+	"wasm/examples":        {rung: 5},
 
 	"bench/internal/hist":    {rung: 0},
 	"bench/internal/proc":    {rung: 0},
