@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
 
+	"github.com/wedge-proxy/wedge/policy/wasmhost/meter"
 	. "github.com/wedge-proxy/wedge/policy/wasmhost/wasmtest"
 )
 
@@ -63,6 +64,22 @@ func BenchmarkWork(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+func BenchmarkRewrite(b *testing.B) {
+	m := &Module{}
+	m.Memory(1, 1)
+	for range 1_000 {
+		m.Func(nil, nil, Repeat(50, Code(Loop(I32Const(8), I32Const(1), Load(OpI32Store, 4)))))
+	}
+	module := m.Bytes()
+	b.SetBytes(int64(len(module)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := meter.Rewrite(module, meter.Limits{}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

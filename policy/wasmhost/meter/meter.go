@@ -32,7 +32,7 @@ type Limits struct {
 	Locals        uint64 // of one function, without parameters; default 2,000
 	FunctionBytes int    // of one function's code; default 256 KiB
 	BrTable       int    // targets of the br_tables of one function; default 65,536
-	Blocks        int    // blocks of one function, to compile which takes time that grows with their square; default 16,384
+	Blocks        int    // of one function; the time to compile grows with their square; default 16,384
 	Loops         int    // loops within loops; default 256
 }
 

@@ -121,10 +121,10 @@ func (m *Module) Data(offset int32, data []byte) uint32 {
 	return m.datas.add(join(U32(0), I32Const(offset), []byte{0x0b}, vector(data)))
 }
 
-// Passive adds a passive data segment, and counts it in the data count section.
+// Passive adds a passive data segment, and with it a data count section.
 func (m *Module) Passive(data []byte) uint32 {
 	index := m.datas.add(join(U32(1), vector(data)))
-	m.dataCount = section{entries: U32(m.datas.n), n: 1}
+	m.dataCount.n = 1
 	return index
 }
 
@@ -145,8 +145,10 @@ func (m *Module) Bytes() []byte {
 	} {
 		switch {
 		case s.n == 0:
-		case s.id == 8 || s.id == 12:
+		case s.id == 8:
 			out = append(out, Section(s.id, s.entries)...)
+		case s.id == 12:
+			out = append(out, Section(s.id, U32(m.datas.n))...)
 		default:
 			out = append(out, Section(s.id, join(U32(s.n), s.entries))...)
 		}
