@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -215,11 +217,14 @@ func withoutCustom(module []byte) []byte {
 func TestTheEnginesOwnModulesRunTheSame(t *testing.T) {
 	e := newEngines(t)
 	seen := map[string]int{}
-	for path, module := range corpus(t) {
+	modules := corpus(t)
+	paths := slices.Sorted(maps.Keys(modules))
+	for i := 0; i < len(paths); i += sampled {
+		path, module := paths[i], modules[paths[i]]
 		t.Run(path, func(t *testing.T) { seen[e.compare(t, module)]++ })
 	}
 	t.Log(seen)
-	assert.Greater(t, seen["run"], 1000)
-	assert.Greater(t, seen["invalid, refused by the engine"], 500)
+	assert.Greater(t, seen["run"], 1000/sampled)
+	assert.Greater(t, seen["invalid, refused by the engine"], 500/sampled)
 	assert.Less(t, seen["stopped"], 30)
 }
