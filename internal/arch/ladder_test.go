@@ -63,7 +63,7 @@ var ladder = map[string]row{
 	"proxy/cache/prefix":      {rung: 2, modules: []string{xxhash}},
 	"proxy/budget":            {rung: 2},
 	"proxy/uplink":            {rung: 2},
-	"proxy/dialect/openai":    {rung: 2},
+	"proxy/dialect/openai":    {rung: 2, modules: []string{xxhash}},
 	"proxy/dialect/anthropic": {rung: 2},
 	"proxy/dialect/gemini":    {rung: 2},
 	"store/memory":            {rung: 2, modules: []string{otter, xxhash}},

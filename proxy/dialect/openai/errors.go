@@ -3,8 +3,8 @@ package openai
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
 
+	"github.com/wedge-proxy/wedge/internal/bytesx"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -76,19 +76,5 @@ func appendErrorObject(dst []byte, e *dialect.Error) []byte {
 	return append(dst, '}')
 }
 
-// appendQuoted appends s as a JSON string on one line; what is not UTF-8 becomes U+FFFD.
-func appendQuoted(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < ' ' || r == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
-	}
-	return append(dst, '"')
-}
+// appendQuoted is appendString for strings.
+func appendQuoted(dst []byte, s string) []byte { return appendString(dst, bytesx.Bytes(s)) }

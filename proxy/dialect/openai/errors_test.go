@@ -14,7 +14,7 @@ import (
 func TestAppendError(t *testing.T) {
 	e := &dialect.Error{Status: 404, Code: "unknown_model", Message: "no model \"x\\y\"\n\x01 é \xff", Param: "model"}
 	got := Codec{}.AppendError([]byte("|"), e, "req_1")
-	assert.Equal(t, `|{"error":{"message":"no model \"x\\y\"\u000a\u0001 é `+"\uFFFD"+
+	assert.Equal(t, `|{"error":{"message":"no model \"x\\y\"\n\u0001 é `+"\uFFFD"+
 		`","type":"invalid_request_error","param":"model","code":"unknown_model"},"request_id":"req_1"}`, string(got))
 	assert.True(t, json.Valid(got[1:]))
 	assert.Equal(t, `{"error":{"message":"","type":"server_error","param":null,"code":"internal"}}`,

@@ -15,6 +15,7 @@ type Codec struct{}
 var (
 	_ dialect.Answers = Codec{}
 	_ dialect.Errors  = Codec{}
+	_ dialect.Prompts = Codec{}
 )
 
 // Whole implements dialect.Answers. All of the body is validated as JSON.
