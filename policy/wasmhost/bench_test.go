@@ -18,7 +18,7 @@ func sampleRequest() *abi.Request {
 // deciding reads a field of the view and returns a target.
 func deciding() guest {
 	g := guest{list: target("eu")}
-	g.request = w.Code(w.I32Const(bufferAt), w.Load(0x28, 48), w.I32Const(4), w.Op(w.OpI32LtU),
+	g.request = w.Code(w.I32Const(bufferAt), w.Load(w.OpI32Load, 48), w.I32Const(4), w.Op(w.OpI32LtU),
 		w.Op(0x04, w.I64), w.I64Const(0), w.Op(w.OpElse), g.listed(), w.Op(w.OpEnd))
 	return g
 }
@@ -68,8 +68,7 @@ func BenchmarkDecideParallel(b *testing.B) {
 func scanning() guest {
 	g := guest{caps: abi.CapChunk}
 	g.chunk = w.Code(w.Loop(
-		w.I32Const(0), w.Load(0x28, heapAt), w.I32Const(1), w.Op(w.OpI32Add), w.Op(w.OpDrop),
-		w.LocalGet(0), w.I32Const(1), w.Op(w.OpI32Sub), w.LocalTee(0), w.Load(0x2d, bufferAt), w.Op(w.OpDrop),
+		w.LocalGet(0), w.I32Const(1), w.Op(w.OpI32Sub), w.LocalTee(0), w.Load(w.OpI32Load8U, bufferAt), w.Op(w.OpDrop),
 		w.LocalGet(0), w.BrIf(0)), w.I64Const(0))
 	return g
 }

@@ -2,7 +2,9 @@ package wasmhost
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,10 +21,9 @@ const (
 )
 
 var (
-	none  = []byte(nil)
-	i32   = []byte{w.I32}
-	i64   = []byte{w.I64}
-	three = []byte{w.I32, w.I32, w.I32}
+	none = []byte(nil)
+	i32  = []byte{w.I32}
+	i64  = []byte{w.I64}
 )
 
 // guest is a policy in the making. Its fields hold code; what is empty does the least that is right.
@@ -101,5 +102,26 @@ func load(t testing.TB, h *Host, s Spec) *Program {
 	require.NoError(t, err)
 	return p
 }
+
+// clock is a time that tests move.
+type clock struct{ offset atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
+func (c *clock) pass(d time.Duration) { c.offset.Add(int64(d)) }
+
+// unless runs bad code if the view's estimated prompt tokens are 666, and else goes on.
+func unless(bad ...[]byte) []byte {
+	return w.Code(w.I32Const(bufferAt), w.Load(w.OpI32Load, 48), w.I32Const(666), w.Op(opI32Eq), w.If(bad...))
+}
+
+var evil, good = &abi.Request{PromptTokens: 666}, &abi.Request{PromptTokens: 1}
+
+// Opcodes that wasmtest does not name.
+const (
+	loadI64  = 0x29
+	opI32Eq  = 0x46
+	opI32GtU = 0x4b
+)
 
 func target(name string) []byte { return abi.AppendTarget(nil, name) }

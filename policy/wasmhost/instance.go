@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	fuelSlice   = 50_000  // of fuel between two looks at the clock: some ten microseconds
+	fuelSlice   = 20_000  // of fuel between two looks at the clock: some microseconds
 	firstBuffer = 4 << 10 // bytes of the input buffer that every instance starts with
-	deepCall    = 8       // slices of fuel after which a call may have left a large stack behind
 	keptGrowth  = 1 << 20 // bytes that a memory may have grown by, or to twice its size, before a trapped instance is replaced
 )
 
@@ -55,22 +54,22 @@ type instance struct {
 	region  *region
 	fuel    api.MutableGlobal
 	globals []api.MutableGlobal
-	hooks   [policy.OnDone + 1]api.Function
+	hooks   [policy.OnDone + 1]function
 	caps    abi.Caps
 	buffer  buffer
+	input   []byte    // the buffer, in a memory that never moves nor shrinks
 	snap    *snapshot // nil: it cannot be put back
 	stack   [2]uint64 // parameters and results
 
 	// The call under way.
 	limit    time.Duration
 	deadline int64 // by nanotime; 0 until the first look at the clock, so that short calls need none
+	fn       *function
 	ticks    int
 	worked   int
 	cause    error // why the host trapped it
 
-	// Not yet added to the program's.
-	calls     uint64
-	fuelSpent uint64
+	calls uint64 // not yet added to the program's
 }
 
 // newInstance starts a guest and makes it ready for requests. The caller owns it.
@@ -123,11 +122,11 @@ func (in *instance) bind(mod api.Module) {
 	}
 }
 
-// bindHooks makes new call stacks: a deep call leaves one of many megabytes behind.
+// bindHooks makes new call stacks: a deep call leaves a large one behind.
 func (in *instance) bindHooks() {
 	for kind, h := range hookExports {
 		if in.program.has(policy.Kind(kind)) {
-			in.hooks[kind] = in.module.ExportedFunction(h.name)
+			in.hooks[kind] = newFunction(in.module.ExportedFunction(h.name))
 		}
 	}
 }
@@ -142,7 +141,7 @@ func (in *instance) prepare() []Fault {
 		if d := fn.Definition(); len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
 			return faultf(StageStart, "it exports %s with parameters or results, want () -> ()", name)
 		}
-		if _, err := in.callFunction(fn, 0); err != nil {
+		if _, err := in.callExport(name, 0); err != nil {
 			return faultf(StageStart, "%s: %v", name, err)
 		}
 		break
@@ -164,7 +163,7 @@ func (in *instance) init() []Fault {
 	if err := in.allocate(max(firstBuffer, len(config))); err != nil {
 		return faultf(StageInit, "%v", err)
 	}
-	in.memory.Write(in.buffer.at, config)
+	copy(in.input, config)
 	result, err := in.callExport(abi.ExportInit, uint64(len(config)))
 	if err != nil {
 		return faultf(StageInit, "%s: %v", abi.ExportInit, err)
@@ -172,11 +171,7 @@ func (in *instance) init() []Fault {
 	if code := int32(u32(result)); code < 0 {
 		return faultf(StageInit, "%s refused its config of %d bytes with %s", abi.ExportInit, len(config), resultName(int64(code)))
 	}
-	input, ok := in.memory.Read(in.buffer.at, in.buffer.size)
-	if !ok {
-		return faultf(StageInit, "its input buffer is no longer in its memory")
-	}
-	clear(input[:len(config)])
+	clear(in.input[:len(config)])
 	in.bindHooks()
 	if in.program.restorable {
 		in.snap = in.program.shareSnapshot(takeSnapshot(in.all(), in.globals, in.buffer))
@@ -197,16 +192,16 @@ func (in *instance) begin(limit time.Duration) {
 
 // callExport calls what is needed too rarely to keep a call stack for.
 func (in *instance) callExport(name string, arg uint64) (uint64, error) {
-	return in.callFunction(in.module.ExportedFunction(name), arg)
+	fn := newFunction(in.module.ExportedFunction(name))
+	return in.callFunction(&fn, arg)
 }
 
-func (in *instance) callFunction(fn api.Function, arg uint64) (uint64, error) {
+func (in *instance) callFunction(fn *function, arg uint64) (uint64, error) {
 	in.fuel.Set(fuelSlice)
-	in.stack[0] = arg
+	in.stack[0], in.fn = arg, fn
 	if err := fn.CallWithStack(in, in.stack[:]); err != nil {
 		return 0, in.reason(err)
 	}
-	in.fuelSpent += fuelSlice - in.fuel.Get()
 	return in.stack[0], nil
 }
 
@@ -222,7 +217,9 @@ func (in *instance) reason(err error) error {
 // tick is called by the guest when its fuel is spent. To call the host is also what lets the collector stop the guest.
 func (in *instance) tick() {
 	in.ticks++
-	in.fuelSpent += fuelSlice
+	if in.fn != nil && in.fn.stackSize() > maxStack {
+		in.trap("its calls are nested too deeply")
+	}
 	in.look()
 	in.fuel.Set(fuelSlice)
 }
@@ -267,11 +264,12 @@ func (in *instance) allocate(size int) error {
 		return fmt.Errorf("%s(%d): %w", abi.ExportAlloc, size, err)
 	}
 	at := u32(ptr)
-	if _, ok := in.memory.Read(at, uint32(size)); !ok || at == 0 {
+	input, ok := in.memory.Read(at, uint32(size))
+	if !ok || at == 0 {
 		return fmt.Errorf("%w: %s(%d) returned %d, which is no place for so many bytes in a memory of %d",
 			policy.ErrTrapped, abi.ExportAlloc, size, at, in.memory.Size())
 	}
-	in.buffer = buffer{at, uint32(size)}
+	in.buffer, in.input = buffer{at, uint32(size)}, input
 	return nil
 }
 
@@ -286,6 +284,7 @@ func (in *instance) restore() bool {
 	}
 	in.snap.restore(memory, in.globals)
 	in.buffer = in.snap.buffer
+	in.input = memory[in.buffer.at:][:in.buffer.size]
 	return true
 }
 

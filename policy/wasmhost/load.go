@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -114,10 +115,12 @@ func (p *Program) open(ctx context.Context, module []byte, pages uint32, dir str
 // start makes the first instances.
 func (p *Program) start(ctx context.Context) []Fault {
 	for i := range warm() {
+		began := time.Now()
 		in, faults := p.newInstance(ctx, loadTime)
 		if faults != nil {
 			return faults
 		}
+		p.pool.started = time.Since(began)
 		if i == 0 {
 			p.caps = in.caps
 		}

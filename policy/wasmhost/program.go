@@ -175,7 +175,7 @@ func (p *Program) giveBack(in *instance, err error) {
 		p.counts.flush(in)
 		p.pool.drop(in)
 	default:
-		if trapped || in.ticks >= deepCall {
+		if in.ticks > 0 && in.fn.stackSize() > keptStack {
 			in.bindHooks()
 		}
 		p.pool.put(in)
@@ -210,14 +210,15 @@ func (in *instance) run(v view, c policy.Call, dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	result, err := in.callFunction(in.hooks[c.Kind], uint64(n))
+	result, err := in.callFunction(&in.hooks[c.Kind], uint64(n))
 	if err != nil {
 		return dst, err
 	}
-	out, err := in.read(int64(result), c, dst)
-	if input, ok := in.memory.Read(in.buffer.at, uint32(n)); ok {
-		clear(input)
+	if in.calls%sampleEvery == 1 {
+		in.program.counts.sample(uint64(in.ticks)*fuelSlice + fuelSlice - in.fuel.Get())
 	}
+	out, err := in.read(int64(result), c, dst)
+	clear(in.input[:n])
 	return out, err
 }
 
@@ -228,37 +229,26 @@ func (in *instance) write(v view) (int, error) {
 		return in.writeJSON(v, caps)
 	}
 	n := v.size(caps)
-	if n > int(in.buffer.size) {
+	if n > len(in.input) {
 		if err := in.enlarge(n); err != nil {
 			return 0, err
 		}
 	}
-	b, ok := in.memory.Read(in.buffer.at, in.buffer.size)
-	if !ok {
-		return 0, errBuffer
-	}
-	v.put(b, caps)
+	v.put(in.input, caps)
 	return n, nil
 }
 
 func (in *instance) writeJSON(v view, caps abi.Caps) (int, error) {
-	b, ok := in.memory.Read(in.buffer.at, in.buffer.size)
-	if !ok {
-		return 0, errBuffer
-	}
-	text := v.appendJSON(b[:0:len(b)], caps)
-	if len(text) <= len(b) {
+	text := v.appendJSON(in.input[:0:len(in.input)], caps)
+	if len(text) <= len(in.input) {
 		return len(text), nil
 	}
-	clear(b)
+	clear(in.input)
 	if err := in.enlarge(len(text)); err != nil {
 		return 0, err
 	}
-	in.memory.Write(in.buffer.at, text)
-	return len(text), nil
+	return copy(in.input, text), nil
 }
-
-var errBuffer = fmt.Errorf("%w: its input buffer is no longer in its memory", policy.ErrTrapped)
 
 // enlarge asks for an input buffer of at least n bytes, with room to spare. An instance that is put back after every
 // call keeps the larger buffer in a snapshot of its own, for at this moment nothing has happened to it.

@@ -8,7 +8,10 @@ import (
 	"github.com/wedge-proxy/wedge/policy"
 )
 
-const flushEvery = 64 // calls of one instance before they are added to the program's
+const (
+	flushEvery  = 64 // calls of one instance before they are added to the program's
+	sampleEvery = 32 // of the calls of one instance has its fuel looked at
+)
 
 // kinds are the errors of a call, in the order that Status tells them.
 var kinds = [...]struct {
@@ -22,7 +25,8 @@ var kinds = [...]struct {
 // counts are what a program has done.
 type counts struct {
 	calls   atomic.Uint64
-	fuel    atomic.Uint64
+	fuel    atomic.Uint64 // of the sampled calls
+	sampled atomic.Uint64
 	ignored atomic.Uint64
 	errors  [len(kinds)]atomic.Uint64
 }
@@ -39,8 +43,13 @@ func (c *counts) add(err error) {
 // flush adds what an instance has counted. Only its owner may call this.
 func (c *counts) flush(in *instance) {
 	c.calls.Add(in.calls)
-	c.fuel.Add(in.fuelSpent)
-	in.calls, in.fuelSpent = 0, 0
+	in.calls = 0
+}
+
+// sample counts the fuel of one call.
+func (c *counts) sample(fuel uint64) {
+	c.fuel.Add(fuel)
+	c.sampled.Add(1)
 }
 
 // Status is what the node tells of one program.
@@ -71,7 +80,8 @@ func (p *Program) Status() Status {
 			s.Memory += uint64(in.snap.bytes())
 		}
 	})
-	s.Calls, s.Fuel, s.Ignored = p.counts.calls.Load(), p.counts.fuel.Load(), p.counts.ignored.Load()
+	s.Calls, s.Ignored = p.counts.calls.Load(), p.counts.ignored.Load()
+	s.Fuel = p.counts.fuel.Load() / max(1, p.counts.sampled.Load())
 	for i, k := range kinds {
 		if n := p.counts.errors[i].Load(); n > 0 {
 			s.Errors[k.name] = n
