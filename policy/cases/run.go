@@ -15,18 +15,15 @@ type Verdict struct {
 	Err error  // what the call failed with
 }
 
-// Run makes the case's calls, one after the other. The state that a call leaves comes back in the views after it where
-// the case names none, and chunks are counted. Every verdict owns its bytes.
+// Run makes the case's calls, one after the other. As on a node, the state that a call leaves comes back in the views
+// after it, of an answer for each choice, and chunks are counted. Every verdict owns its bytes.
 func Run(p policy.Program, c *Case) []Verdict {
 	all := make([]Verdict, len(c.Steps))
-	r := runner{program: p}
+	r := runner{program: p, choices: map[uint32][]byte{}}
 	for i := range c.Steps {
 		s := c.Steps[i]
 		got, err := r.call(&s)
 		all[i] = Verdict{Got: got, Err: err}
-		if left, ok := stateOf(got); ok {
-			r.state = left
-		}
 	}
 	return all
 }
@@ -79,34 +76,53 @@ func sorted(list []byte) []abi.Action {
 
 type runner struct {
 	program policy.Program
-	state   []byte
+	request []byte            // the state that the request's call left
+	choices map[uint32][]byte // the states of choices that differ from it
 	chunks  uint32
 }
 
 func (r *runner) call(s *Step) ([]byte, error) {
 	switch s.Kind {
 	case policy.OnRequest:
-		r.state, r.chunks = nil, 0
-		return r.program.Request(&s.Request, nil)
+		got, err := r.program.Request(&s.Request, nil)
+		*r = runner{program: r.program, choices: map[uint32][]byte{}}
+		r.request, _ = stateOf(got)
+		return got, err
 	case policy.OnResponse:
-		s.Response.State = r.carried(s.Response.State)
-		return r.program.Response(&s.Response, nil)
+		s.Response.State = r.state(s.Response.Choice, s.Response.State)
+		got, err := r.program.Response(&s.Response, nil)
+		r.keep(s.Response.Choice, got)
+		return got, err
 	case policy.OnChunk:
-		s.Chunk.State = r.carried(s.Chunk.State)
+		s.Chunk.State = r.state(s.Chunk.Choice, s.Chunk.State)
 		s.Chunk.Seq = r.chunks
 		r.chunks++
-		return r.program.Chunk(&s.Chunk, nil)
+		got, err := r.program.Chunk(&s.Chunk, nil)
+		r.keep(s.Chunk.Choice, got)
+		return got, err
 	default:
-		s.Done.State = r.carried(s.Done.State)
+		if s.Done.State == nil {
+			s.Done.State = r.request
+		}
 		return r.program.Done(&s.Done, nil)
 	}
 }
 
-func (r *runner) carried(own []byte) []byte {
+// state is what a view brings back: what the case says, or what was left.
+func (r *runner) state(choice uint32, own []byte) []byte {
 	if own != nil {
 		return own
 	}
-	return r.state
+	if left, ok := r.choices[choice]; ok {
+		return left
+	}
+	return r.request
+}
+
+func (r *runner) keep(choice uint32, list []byte) {
+	if left, ok := stateOf(list); ok {
+		r.choices[choice] = left
+	}
 }
 
 // stateOf gives the state that a list leaves.

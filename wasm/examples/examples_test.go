@@ -28,6 +28,12 @@ type example struct {
 
 var examples = []example{
 	{"route-by-language", policy.Route, []string{"c", "wat", "rust", "go", "assemblyscript", "zig"}, nativeLanguage},
+	{"tenant-tiers", policy.Route | policy.Done, []string{"c", "rust"}, nativeTiers},
+	{"redact", policy.Prompt | policy.Response | policy.Chunk, []string{"c", "rust"}, nativeRedact},
+	{"prompt-guard", policy.Prompt, []string{"cpp", "rust"}, nativeGuard},
+	{"sticky-canary", policy.Route, []string{"c", "assemblyscript"}, nativeCanary},
+	{"cost-cutter", policy.Route, []string{"d", "go"}, nativeCutter},
+	{"js-rules", policy.Route | policy.Prompt, []string{"js", "go"}, nativeRules},
 }
 
 const (

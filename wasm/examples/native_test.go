@@ -11,22 +11,22 @@ import (
 // native is a policy in Go: what the guests are compared with. Its hooks append binary actions; those that a host
 // carries out itself they carry out themselves.
 type native struct {
-	request  func(in *abi.Request, dst []byte) []byte
-	response func(in *abi.Response, dst []byte) []byte
-	chunk    func(in *abi.Chunk, dst []byte) []byte
-	done     func(in *abi.Done, dst []byte) []byte
+	request  func(in *abi.Request, dst []byte) ([]byte, error)
+	response func(in *abi.Response, dst []byte) ([]byte, error)
+	chunk    func(in *abi.Chunk, dst []byte) ([]byte, error)
+	done     func(in *abi.Done, dst []byte) ([]byte, error)
 }
 
 func (n *native) Caps() abi.Caps { return 0 }
 
-func (n *native) Request(in *abi.Request, dst []byte) ([]byte, error) { return n.request(in, dst), nil }
+func (n *native) Request(in *abi.Request, dst []byte) ([]byte, error) { return n.request(in, dst) }
 
 func (n *native) Response(in *abi.Response, dst []byte) ([]byte, error) {
-	return n.response(in, dst), nil
+	return n.response(in, dst)
 }
 
-func (n *native) Chunk(in *abi.Chunk, dst []byte) ([]byte, error) { return n.chunk(in, dst), nil }
-func (n *native) Done(in *abi.Done, dst []byte) ([]byte, error)   { return n.done(in, dst), nil }
+func (n *native) Chunk(in *abi.Chunk, dst []byte) ([]byte, error) { return n.chunk(in, dst) }
+func (n *native) Done(in *abi.Done, dst []byte) ([]byte, error)   { return n.done(in, dst) }
 
 func header(in *abi.Request, name string) []byte {
 	for _, p := range in.Headers {
@@ -42,7 +42,7 @@ func nativeLanguage(config []byte) (*native, error) {
 	if err := json.Unmarshal(config, &rules); err != nil {
 		return nil, err
 	}
-	return &native{request: func(in *abi.Request, dst []byte) []byte {
+	return &native{request: func(in *abi.Request, dst []byte) ([]byte, error) {
 		language := header(in, "accept-language")
 		letters := bytes.IndexFunc(language, func(r rune) bool { return !('a' <= r|0x20 && r|0x20 <= 'z') || r > 127 })
 		if letters >= 0 {
@@ -53,8 +53,8 @@ func nativeLanguage(config []byte) (*native, error) {
 			target = rules["*"]
 		}
 		if target == "" {
-			return dst
+			return dst, nil
 		}
-		return abi.AppendTarget(dst, target)
+		return abi.AppendTarget(dst, target), nil
 	}}, nil
 }

@@ -38,7 +38,7 @@ var languages = []language{
 	}, words("env GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath", "-ldflags=-s -w", "-o", Output, ".")},
 	{"rust", map[string]string{"wedge1.rs": "rust/src/wedge1.rs"},
 		words("rustc --edition=2021 --crate-type=cdylib --target=wasm32-unknown-unknown -Copt-level=3 -Cpanic=abort"+
-			" -Cstrip=symbols -Ctarget-feature=+bulk-memory -Clink-arg=-zstack-size=16384", "-o", Output, "policy.rs")},
+			" -Cstrip=symbols -Ctarget-feature=+bulk-memory -Clink-arg=-zstack-size=65536", "-o", Output, "policy.rs")},
 	{"assemblyscript", map[string]string{"wedge1.ts": "assemblyscript/wedge1.ts"}, words("npm run --silent build")},
 	{"c", header, append(words("clang --target=wasm32 -std=c11"), append(clangFlags, "policy.c")...)},
 	{"cpp", header, append(words("clang++ --target=wasm32 -std=c++17 -fno-exceptions -fno-rtti"), append(clangFlags, "policy.cpp")...)},

@@ -51,6 +51,9 @@ func (a *Actions) Critical() {
 	}
 }
 
+// JSON makes an object of actions, as docs/ABI.md writes them in JSON, the whole list. It has to be the only action.
+func (a *Actions) JSON(object []byte) { a.list = append(a.list[:0], object...) }
+
 // Target chooses a target by its name in the catalog.
 func (a *Actions) Target(name string) { add(a, 1, name) }
 
