@@ -45,16 +45,16 @@ type Prompts interface {
 
 // Text is a piece of an answer's text on its way to one client.
 type Text struct {
-	Choice      int    // index of the choice, or of the output item
-	Bytes       []byte // decoded; may be empty with Last
+	Choice      int    // index of the choice, or of the output item; each text part of an item is First and Last anew
+	Bytes       []byte // decoded, good for the call; empty with Last where the last text came before the end
 	First, Last bool   // of the choice
-	Finish      []byte // the finish reason, with Last
+	Finish      []byte // the finish reason, with Last, where the dialect tells it by then
 }
 
 // Edit says what becomes of a Text.
 type Edit struct {
 	Replace bool
-	Text    []byte // with Replace; empty drops the text
+	Text    []byte // with Replace, good until the next call; empty drops the text
 	Stop    bool   // the answer ends well after this text
 	Reason  []byte // with Stop: the finish reason; empty means stop
 }
@@ -64,29 +64,28 @@ type Editor interface {
 	EditText(t *Text) (Edit, error)
 }
 
-// Rewriter rewrites the answers of one dialect for one client. What no edit changed keeps its bytes.
+// Rewriter rewrites the answers of one dialect for one client. What no edit changed keeps its bytes; what would tell
+// a changed text, such as its tokens' probabilities, is dropped with it. Answers that are no text pass as they are.
+// It is no Answers at the same time, whose AppendWhole is another.
 type Rewriter interface {
-	// AppendWhole appends a whole answer with the text of each of its choices edited, each as one Text that is First
-	// and Last. Stop sets the finish reason.
+	// AppendWhole appends a whole answer with the text of each of its choices edited, each as one Text that is
+	// First and Last. Stop sets the finish reason. Nothing is appended with an error.
 	AppendWhole(dst, body []byte, op Op, e Editor) ([]byte, error)
-	// AppendEvents appends whole SSE events of one stream, edited; st is the stream's state, zero at its beginning.
-	// A Text that is Last may be replaced, too: what it says is sent before the choice's end. After a Stop it appends
-	// the dialect's own good end for the rest of the answer (finish reasons, terminal event), and tells so by ended:
-	// nothing of the stream may follow.
+	// AppendEvents appends whole SSE events of one stream, edited. A Text that is Last may be replaced, too:
+	// what it says is sent before the choice's end. After a Stop it appends the dialect's own good end for the rest
+	// of the answer (finish reasons, terminal event), and tells so by ended: nothing of the stream may follow, and
+	// later calls append nothing. With an error it appends the events before the one at fault.
 	AppendEvents(dst, events []byte, op Op, st *Rewriting, e Editor) (out []byte, ended bool, err error)
 }
 
-// Rewriting is what a Rewriter keeps of one stream. It is the dialect's own; Reset makes it zero and keeps buffers.
+// Rewriting is what a Rewriter keeps of one stream. The zero value is ready; it is meant to be pooled.
 type Rewriting struct {
-	Choices []RewrittenChoice
-	Head    []byte // what every event of the stream repeats, for events that the node adds
-	Ended   bool
-	Dropped int64 // events that were left out, where the dialect numbers them
+	Own interface{ Reset() } // the dialect's, which makes it
 }
 
-// RewrittenChoice is one choice, or one part of an output item.
-type RewrittenChoice struct {
-	Item, Part     int
-	Begun, Changed bool
-	Text           []byte // as sent so far, kept once Changed where the dialect repeats it at the end
+// Reset makes st ready for another stream. It keeps buffers of ordinary size.
+func (st *Rewriting) Reset() {
+	if st.Own != nil {
+		st.Own.Reset()
+	}
 }

@@ -238,12 +238,12 @@ func (r *request) readTurn() (t turn) {
 func (r *request) readContent() {
 	switch r.peek() {
 	case '"':
-		r.bytes += decodedLen(r.str())
+		r.bytes += r.measure()
 	case '[':
 		r.enter('[')
 		for ok := r.more(']', true); ok; ok = r.more(']', false) {
 			if p := r.readPart(); p.text.at > 0 {
-				r.bytes += decodedLen(r.b[p.text.at+1 : p.text.end-1])
+				r.bytes += p.bytes
 			}
 		}
 	default:
@@ -254,14 +254,15 @@ func (r *request) readContent() {
 // part is one part of a message's content.
 type part struct {
 	extent
-	text extent // as a JSON string, nowhere in a part that is not text
+	text  extent // as a JSON string, nowhere in a part that is not text
+	bytes int    // that it stands for
 }
 
 func (r *request) readPart() (p part) {
 	switch r.peek() {
 	case '"':
 		p.at = r.i
-		r.str()
+		p.bytes = r.measure()
 		p.end = r.i
 		p.text = p.extent
 		return p
@@ -280,10 +281,13 @@ func (r *request) readPart() (p part) {
 		case "type":
 			other = !r.readPartType()
 		case "text":
-			ch, at := r.peek(), r.i
-			if r.skip(); ch == '"' {
-				p.text = extent{at, r.i}
+			if r.peek() != '"' {
+				r.skip()
+				continue
 			}
+			at := r.i
+			p.bytes = r.measure()
+			p.text = extent{at, r.i}
 		case "image_url":
 			r.images = true
 			r.skip()

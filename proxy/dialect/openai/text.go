@@ -14,8 +14,11 @@ type fields struct {
 
 // key is cursor.key with the name decoded. A name is good until the next one.
 func (f *fields) key(first bool) (name []byte, ok bool) {
-	name, ok = f.cursor.key(first)
-	return f.plain(name), ok
+	before := f.escapes
+	if name, ok = f.cursor.key(first); f.escapes != before {
+		name = f.plain(name)
+	}
+	return name, ok
 }
 
 // word passes a value and returns what a string stands for, nil for every other value; it is good as long as a name
@@ -25,12 +28,27 @@ func (f *fields) word() []byte {
 		f.skip()
 		return nil
 	}
-	return f.plain(f.str())
+	before := f.escapes
+	name := f.str()
+	if f.escapes != before {
+		name = f.plain(name)
+	}
+	return name
+}
+
+// measure passes a string and returns how many bytes it stands for.
+func (f *fields) measure() int {
+	before := f.escapes
+	s := f.str()
+	if f.escapes == before {
+		return len(s)
+	}
+	return decodedLen(s)
 }
 
 // plain decodes a name. One that is too long to be any of the dialect's stays as written.
 func (f *fields) plain(name []byte) []byte {
-	if bytes.IndexByte(name, '\\') < 0 || decodedLen(name) > len(f.name) {
+	if decodedLen(name) > len(f.name) {
 		return name
 	}
 	return appendDecoded(f.name[:0], name)
