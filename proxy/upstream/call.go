@@ -19,7 +19,9 @@ type Call struct {
 	mu      sync.Mutex // guards conn and cancel against Abort; only the owner changes them
 	conn    *conn
 	cancel  context.CancelFunc // while dialling
-	aborted atomic.Bool
+	aborted atomic.Bool        // the attempt is to fail
+	left    atomic.Bool        // Abort was called
+	linked  *Call              // a second attempt, which Abort ends, too
 
 	endpoint     *Endpoint
 	chunkTimeout time.Duration
@@ -275,6 +277,15 @@ func (c *Call) ended(err error) error {
 func (c *Call) Abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.left.Store(true)
+	c.cut()
+	if c.linked != nil {
+		c.linked.Abort()
+	}
+}
+
+// cut is called with mu held.
+func (c *Call) cut() {
 	c.aborted.Store(true)
 	if c.cancel != nil {
 		c.cancel()
@@ -285,7 +296,7 @@ func (c *Call) Abort() {
 }
 
 // Aborted reports whether Abort was called since the last Reset.
-func (c *Call) Aborted() bool { return c.aborted.Load() }
+func (c *Call) Aborted() bool { return c.left.Load() }
 
 // Close ends the attempt. The connection goes back to the pool if the body was read to its end, or if all that is
 // missing has arrived already, and it may be used again; else it is closed, which tells the provider to stop.
@@ -321,6 +332,7 @@ func (c *Call) Reset() {
 	c.Close()
 	c.begin(nil, &Request{})
 	c.aborted.Store(false)
+	c.left.Store(false)
 }
 
 // begin forgets the previous attempt, but not an Abort.
