@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -155,28 +154,6 @@ func heavy() []byte {
 	return g.bytes()
 }
 
-func TestKilledChildren(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("finds the child in /proc")
-	}
-	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o700))
-	h := newHost(t, Options{CacheDir: dir, Compile: child(t)})
-	done := make(chan error, 1)
-	go func() {
-		_, err := h.Load(context.Background(), Spec{Name: "heavy", Module: heavy(), Hooks: policy.Route})
-		done <- err
-	}()
-	var pid int
-	require.Eventually(t, func() bool { pid = childOf(t, dir); return pid > 0 }, 5*time.Second, time.Millisecond)
-	require.NoError(t, kill(pid))
-	err := <-done
-	require.ErrorContains(t, err, "its compiler was stopped (signal: killed)")
-	whole, rest := entries(t, dir)
-	assert.Empty(t, whole)
-	assert.Empty(t, rest)
-}
-
 func TestCancelledLoad(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o700))
@@ -206,23 +183,6 @@ func TestLeftoversOfKilledNodesAreSwept(t *testing.T) {
 	whole, rest := entries(t, dir)
 	assert.Equal(t, []string{filepath.Join(dir, unfinished+"new")}, rest, "another node may be making it")
 	assert.Len(t, whole, keptEntries)
-}
-
-func TestChildWithoutEnoughMemory(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("bounded by the kernel on Linux only")
-	}
-	// The shell's limit stands in for the child's own, which takes a module of a gigabyte to reach.
-	exe := child(t)[0]
-	script := filepath.Join(t.TempDir(), "small.sh")
-	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nulimit -v 200000\nexec \""+exe+"\" \"$@\"\n"), 0o700))
-	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o700))
-	h := newHost(t, Options{CacheDir: dir, Compile: []string{script, childArg}})
-	_, err := h.Load(context.Background(), Spec{Name: "heavy", Module: heavy(), Hooks: policy.Route})
-	require.ErrorContains(t, err, "its compiler was stopped")
-	whole, rest := entries(t, dir)
-	assert.Empty(t, append(whole, rest...))
 }
 
 func TestCompileChildRefuses(t *testing.T) {

@@ -167,6 +167,9 @@ func TestHostileModulesAreRefused(t *testing.T) {
 			StageImports, "wedge1.now_ms as (i32) -> i64, and the node's is () -> i64"},
 		"a start function that never returns": {guest{funcs: func(m *w.Module) { m.Start(m.Func(none, none, w.Forever())) }}.bytes(),
 			StageStart, "used up its time: more than 1s"},
+		"a start function that calls itself for ever": {guest{funcs: func(m *w.Module) {
+			m.Start(m.Func(none, none, w.Call(0), w.Call(0)))
+		}}.bytes(), StageStart, "its start function"},
 		"a start function that traps": {guest{funcs: func(m *w.Module) { m.Start(m.Func(none, none, w.Op(w.OpUnreachable))) }}.bytes(),
 			StageStart, "unreachable"},
 		"an _initialize that never returns": {guest{funcs: func(m *w.Module) {

@@ -1,0 +1,68 @@
+package wasmhost
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/policy"
+)
+
+func TestKilledChildren(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o700))
+	h := newHost(t, Options{CacheDir: dir, Compile: child(t)})
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.Load(context.Background(), Spec{Name: "heavy", Module: heavy(), Hooks: policy.Route})
+		done <- err
+	}()
+	var pid int
+	require.Eventually(t, func() bool { pid = childOf(t, dir); return pid > 0 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, kill(pid))
+	err := <-done
+	require.ErrorContains(t, err, "its compiler was stopped (signal: killed)")
+	whole, rest := entries(t, dir)
+	assert.Empty(t, whole)
+	assert.Empty(t, rest)
+}
+
+func TestChildWithoutEnoughMemory(t *testing.T) {
+	// The shell's limit stands in for the child's own, which takes a module of a gigabyte to reach.
+	exe := child(t)[0]
+	script := filepath.Join(t.TempDir(), "small.sh")
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nulimit -v 200000\nexec \""+exe+"\" \"$@\"\n"), 0o700))
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o700))
+	h := newHost(t, Options{CacheDir: dir, Compile: []string{script, childArg}})
+	_, err := h.Load(context.Background(), Spec{Name: "heavy", Module: heavy(), Hooks: policy.Route})
+	require.ErrorContains(t, err, "its compiler was stopped")
+	whole, rest := entries(t, dir)
+	assert.Empty(t, append(whole, rest...))
+}
+
+// childOf finds the process that compiles into dir, by its command line.
+func childOf(t *testing.T, dir string) int {
+	t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, file := range found {
+		line, err := os.ReadFile(file)
+		if err == nil && bytes.Contains(line, []byte("\x00"+childArg+"\x00"+dir)) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			require.NoError(t, err)
+			return pid
+		}
+	}
+	return 0
+}
+
+func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
