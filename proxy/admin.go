@@ -22,6 +22,7 @@ type Status struct {
 	Refused  *Refusal       `json:"refused"`
 	InFlight int64          `json:"in_flight"`
 	Targets  []statusTarget `json:"targets"`
+	Policies []statusPolicy `json:"policies,omitempty"`
 	Cache    statusCache    `json:"cache"`
 	Notes    []string       `json:"notes,omitempty"`
 }
@@ -191,12 +192,23 @@ func (s *Server) status(o AdminOptions) *Status {
 		return st
 	}
 	st.Bundle = &statusBundle{snap.Digest, snap.Loaded.UTC(), time.Since(snap.Loaded).Seconds(), len(snap.catalog.Models), len(snap.catalog.Keys)}
+	for _, p := range snap.use.policies {
+		st.Policies = append(st.Policies, statusPolicy{p.Name, p.Digest, p.hooks.String(), p.program.Status()})
+	}
 	for _, v := range snap.versions {
 		for i := range v.targets {
 			st.Targets = append(st.Targets, describeTarget(v, &v.targets[i]))
 		}
 	}
 	return st
+}
+
+// statusPolicy is a policy in use; State is its host's own account of it.
+type statusPolicy struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	Hooks  string `json:"hooks"`
+	State  any    `json:"state"`
 }
 
 func describeTarget(v *version, t *target) statusTarget {

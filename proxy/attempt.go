@@ -41,6 +41,7 @@ type plan struct {
 func (x *exchange) attempt() *dialect.Error {
 	var failure *dialect.Error
 	x.plan.version = x.version
+	x.castShadow()
 	for {
 		t := x.nextTarget()
 		if t == nil {
@@ -84,6 +85,9 @@ func (x *exchange) nextTarget() *target {
 
 func (x *exchange) pickTarget() *target {
 	p, v := &x.plan, x.plan.version
+	if t, ruled := x.ruledTarget(); ruled {
+		return t
+	}
 	for {
 		i := v.set.Pick(p.tried, time.Now().UnixNano())
 		if i < 0 {
@@ -146,8 +150,13 @@ func (x *exchange) tryTarget(t *target) (failure *dialect.Error, again bool) {
 	}
 	began := time.Now()
 	failure, again = x.send(t, began)
-	record.took = time.Since(began)
-	x.upstream += record.took
+	took := time.Since(began)
+	record.took = took
+	if x.up.target != t { // the hedge won
+		record = &x.tries[x.plan.attempts-1]
+		record.took = took - x.ruling.hedge
+	}
+	x.upstream += took
 	record.status = x.up.call.Status()
 	record.result = "ok"
 	if failure != nil {
@@ -166,7 +175,7 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 	x.appendUpstreamBody(t)
 	x.lines = x.appendUpstreamHead(x.lines[:0], t)
 	x.up.begin()
-	err := t.provider.endpoint.Do(&x.up.call, &upstream.Request{
+	t, err := x.do(t, &upstream.Request{
 		Method: x.ctx.Method(), Path: x.upstreamPath(), Head: x.lines, Body: x.body, FirstByte: timeout, ChunkTimeout: t.timeout,
 	})
 	if err != nil {
@@ -272,6 +281,8 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 	switch {
 	case errors.Is(err, errPanicked):
 		return x.panicked(err)
+	case errors.Is(err, errPolicy):
+		return fail(codePolicyFailed, "", "a policy could not see the answer, and the catalog says that it must; try again, and tell the operator of this node")
 	case errors.Is(err, upstream.ErrTimeout):
 		return fail(codeUpstreamTimeout, "", who+" did not answer in time; try again, or allow more time")
 	case errors.Is(err, upstream.ErrRefused):

@@ -54,6 +54,18 @@ type memoEntry struct {
 	digest [32]byte
 	again  atomic.Bool // asked for since another body wanted the slot
 	last   atomic.Pointer[decided]
+	prompt [opCount]atomic.Pointer[dialect.Prompt] // what the body asks, once a policy wanted to know
+}
+
+// promptOf is what the body asks; its texts are the entry's own.
+func (e *memoEntry) promptOf(prompts dialect.Prompts, op dialect.Op) *dialect.Prompt {
+	p := e.prompt[op].Load()
+	if p == nil {
+		p = new(dialect.Prompt)
+		prompts.ReadPrompt(op, e.body, p)
+		e.prompt[op].Store(p)
+	}
+	return p
 }
 
 // decided is everything about a request that follows from its bytes, its key and the snapshot.
@@ -61,6 +73,8 @@ type decided struct {
 	snap      *Snapshot
 	who       *principal
 	uri, head []byte
+	user      []byte
+	session   []byte
 
 	rules   cacheRules
 	forced  []byte
@@ -130,7 +144,7 @@ func (x *exchange) digestDocument() [32]byte {
 func (x *exchange) parseAgain() {
 	if !x.parsed {
 		x.parsed = true
-		if err := x.view.Parse(x.ctx.Request.Body()); err != nil {
+		if err := x.view.Parse(x.requestBody()); err != nil {
 			panic("BUG: a body was good before and is not now: " + err.Error())
 		}
 	}
@@ -148,6 +162,7 @@ func (x *exchange) recall() bool {
 		return false
 	}
 	x.doc = x.known.doc
+	x.units.User, x.units.Session, x.units.Request = d.user, d.session, x.id.bytes()
 	x.ref, x.streaming = x.doc.model, x.doc.stream && x.op != dialect.OpEmbeddings
 	x.rules, x.forced, x.model, x.version, x.why, x.exp, x.arm = d.rules, d.forced, d.model, d.version, d.why, d.exp, d.arm
 	x.key, x.recalled = d.key, d
@@ -168,6 +183,6 @@ func (x *exchange) remember() {
 	}
 	x.known.last.Store(&decided{
 		snap: x.snap, who: x.who, uri: bytes.Clone(x.ctx.Request.Header.RequestURI()), head: bytes.Clone(x.ctx.Request.Header.RawHeaders()),
-		rules: x.rules, forced: bytes.Clone(x.forced), model: x.model, version: x.version, why: x.why, exp: x.exp, arm: x.arm, key: x.key,
+		user: bytes.Clone(x.units.User), session: bytes.Clone(x.units.Session), rules: x.rules, forced: bytes.Clone(x.forced), model: x.model, version: x.version, why: x.why, exp: x.exp, arm: x.arm, key: x.key,
 	})
 }

@@ -24,6 +24,8 @@ var (
 	codeUnknownModel     = code{"unknown_model", 404}
 	codeMethodNotAllowed = code{"method_not_allowed", 405}
 	codeRequestTimeout   = code{"request_timeout", 408}
+	codePolicyDenied     = code{"policy_denied", 403}
+	codePolicyFailed     = code{"policy_failed", 503}
 	codeBodyTooLarge     = code{"body_too_large", 413}
 	codeHeadersTooLarge  = code{"headers_too_large", 431}
 	codeRateLimited      = code{"rate_limited", 429}

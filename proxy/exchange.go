@@ -70,7 +70,8 @@ type state struct {
 	known     *memoEntry // what is known of the body, if it came before
 	place     *atomic.Pointer[memoEntry]
 	digest    [32]byte // of the document, if it was computed
-	parsed    bool     // view holds the body
+	parsed    bool     // view holds the body, after the policies' edits
+	ruling    *ruling  // nil where the model has no policies
 	recalled  *decided // the same bytes were decided before
 	ref       []byte   // the model reference
 	form      form     // where a form names it
@@ -137,6 +138,9 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 func (x *exchange) release() {
 	if x.broken {
 		return
+	}
+	if x.ruling != nil {
+		x.ruling.release()
 	}
 	if x.parsed {
 		x.view.Reset()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/hex"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,14 @@ import (
 // record is what is remembered of a finished request: every decision with its reason, no text.
 type record struct {
 	facts
-	tries [maxTries]triedRecord // as many as there were attempts
+	tries    [maxTries]triedRecord // as many as there were attempts
+	policies []policyRecord
+}
+
+// policyRecord is what one policy decided.
+type policyRecord struct {
+	name, verdict, err string
+	took               time.Duration
 }
 
 type facts struct {
@@ -73,7 +81,9 @@ func (e *explainRing) get(seq uint64, id []byte) (r record, ok bool) {
 	if s.r == nil || string(s.r.id[:]) != string(id) {
 		return r, false
 	}
-	return *s.r, true
+	r = *s.r
+	r.policies = slices.Clone(r.policies)
+	return r, true
 }
 
 // score marks a request of a tenant as scored. first is false if it was before.
@@ -103,6 +113,7 @@ type explanation struct {
 	Model      string            `json:"model,omitempty"`
 	Version    *explainedVersion `json:"version,omitempty"`
 	Experiment *explainedArm     `json:"experiment,omitempty"`
+	Policies   []explainedPolicy `json:"policies,omitempty"`
 	Cache      *explainedCache   `json:"cache,omitempty"`
 	Provider   string            `json:"provider,omitempty"`
 	Target     string            `json:"target,omitempty"`
@@ -128,6 +139,13 @@ type explainedCache struct {
 	Result string `json:"result"`
 	Reason string `json:"reason,omitempty"`
 	Key    string `json:"key,omitempty"`
+}
+
+type explainedPolicy struct {
+	Name    string  `json:"name"`
+	Verdict string  `json:"verdict"`
+	Error   string  `json:"error,omitempty"`
+	TookMS  float64 `json:"took_ms"`
 }
 
 type explainedTry struct {
@@ -173,6 +191,9 @@ func (r *record) explain() *explanation {
 		if r.cacheKey != [32]byte{} {
 			e.Cache.Key = hex.EncodeToString(r.cacheKey[:8])
 		}
+	}
+	for _, p := range r.policies {
+		e.Policies = append(e.Policies, explainedPolicy{p.name, p.verdict, p.err, millis(p.took)})
 	}
 	for _, t := range r.tries[:min(r.attempts, maxTries)] {
 		e.Attempts = append(e.Attempts, explainedTry{t.version, t.target, t.provider, t.result, t.status, millis(t.took)})

@@ -23,6 +23,7 @@ func (x *exchange) finish() {
 	x.describe(slot.r)
 	x.s.metrics.observe(x, slot.r)
 	x.log(slot.r)
+	x.tellDone(slot.r)
 	slot.done()
 	x.s.inFlight.Add(-1)
 	x.release()
@@ -108,6 +109,14 @@ func (x *exchange) describe(r *record) {
 	for i := range min(x.plan.attempts, maxTries) {
 		t := &x.tries[i]
 		r.tries[i] = triedRecord{t.version.Version.Version.Version, t.target.Name, t.target.provider.Name, t.result, t.status, t.took}
+	}
+	r.policies = r.policies[:0]
+	if x.ruling != nil {
+		for i, p := range x.ruling.chain.policies {
+			if v := &x.ruling.verdicts[i]; v.word != "" {
+				r.policies = append(r.policies, policyRecord{p.Name, v.word, v.err, v.took})
+			}
+		}
 	}
 	if x.op == dialect.OpOther && x.cost == 0 {
 		r.cost = budget.Unknown

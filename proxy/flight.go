@@ -150,8 +150,8 @@ func (x *exchange) describeEntry(t *target) {
 	}
 	now := time.Now()
 	k.entry.Op, k.entry.Model, k.entry.Provider, k.entry.Target = x.op, x.model.Name, t.provider.Name, t.Name
-	k.entry.Created, k.entry.Expires = now, now.Add(x.model.Cache.TTL)
-	k.discard = x.plan.version != x.version // a fallback's answer is not the version's own
+	k.entry.Created, k.entry.Expires = now, now.Add(x.cacheTTL())
+	k.discard = x.plan.version != x.version || x.fellBack(t) // a fallback's answer is not the version's own
 }
 
 // keepWhole makes an entry of a whole answer; nil where the answer is for this exchange alone.

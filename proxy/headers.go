@@ -33,6 +33,7 @@ var (
 	headerOverhead      = []byte("X-Wedge-Overhead-Us")
 	headerBundle        = []byte("X-Wedge-Bundle")
 	headerNode          = []byte("X-Wedge-Node")
+	headerPolicy        = []byte("X-Wedge-Policy")
 	headerError         = []byte("X-Wedge-Error")
 	headerAge           = []byte("Age")
 	headerCacheStatus   = []byte("Cache-Status")
@@ -81,9 +82,6 @@ type cacheRules struct {
 // readControls reads the request's own x-wedge-* headers.
 func (x *exchange) readControls() *dialect.Error {
 	h := &x.ctx.Request.Header
-	x.units.User = h.PeekBytes(headerUser)
-	x.units.Session = h.PeekBytes(headerSession)
-	x.units.Request = x.id.bytes()
 	x.forced = h.PeekBytes(headerProvider)
 	if v := h.PeekBytes(headerTimeout); len(v) > 0 {
 		d, err := time.ParseDuration(string(v))
@@ -99,6 +97,19 @@ func (x *exchange) readControls() *dialect.Error {
 		return x.rules.parse(v)
 	}
 	return nil
+}
+
+// readUnits finds what the request may be assigned by besides its key.
+func (x *exchange) readUnits() {
+	h := &x.ctx.Request.Header
+	x.units.User = h.PeekBytes(headerUser)
+	x.units.Session = h.PeekBytes(headerSession)
+	x.units.Request = x.id.bytes()
+	if len(x.units.User) == 0 {
+		if x.units.User = x.doc.user; len(x.units.User) == 0 {
+			x.units.User = x.doc.metadataUser
+		}
+	}
 }
 
 func (r *cacheRules) parse(v []byte) *dialect.Error {
@@ -246,12 +257,13 @@ func (x *exchange) appendUpstreamHead(dst []byte, t *target) []byte {
 	hop := x.ctx.Request.Header.PeekAll("Connection")
 	for name, value := range x.ctx.Request.Header.All() {
 		isType := string(name) == "Content-Type"
-		if headerFate(hop, name, value) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") {
+		if headerFate(hop, name, value) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") || x.ruledOut(name) {
 			continue
 		}
 		typed = typed || isType
 		dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 	}
+	dst = x.appendRuledHeaders(dst)
 	if !typed && len(x.body) > 0 {
 		dst = append(dst, "Content-Type: application/json\r\n"...)
 	}
@@ -298,6 +310,7 @@ func (x *exchange) setOwnHeaders(h *fasthttp.ResponseHeader) {
 	h.SetCanonical(headerWedgeID, x.id.bytes())
 	x.setAge(h)
 	x.setTimes(h)
+	x.setRuledHeaders(h)
 }
 
 // setSharedHeaders sets what the answers from one entry to equal requests have in common.

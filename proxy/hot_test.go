@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -10,6 +12,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wedge-proxy/wedge/bench/sim"
+	"github.com/wedge-proxy/wedge/policy"
+	"github.com/wedge-proxy/wedge/policy/abi"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // BenchmarkHit is a memory hit with keys, versions, an experiment, metrics and the access log on, from the
@@ -98,4 +103,42 @@ func keyOnce(tb testing.TB, x *exchange) {
 	if x.version.set.Pick(0, 0) < 0 {
 		tb.Fatal("no target")
 	}
+}
+
+// steady is a policy that has seen the targets and keeps to the weights.
+type steady struct{ native }
+
+func (*steady) Request(in *abi.Request, dst []byte) ([]byte, error) { return dst, nil }
+
+// BenchmarkHitPolicy is BenchmarkHit with a policy that looks and passes: what the node adds to a program's own time.
+func BenchmarkHitPolicy(b *testing.B) {
+	_, addr := newSim(b, sim.Options{})
+	s := policied(b, addr)
+	request := rawRequest("/v1/chat/completions", testKey, chatBody(b, "cached"))
+	c := serveLoop(b, &s.http, request, 3)
+	require.Contains(b, string(c.last), "hit-memory")
+	require.Contains(b, string(c.last), "p=pass")
+	b.ReportAllocs()
+	b.SetBytes(int64(len(request)))
+	b.ResetTimer()
+	serveLoop(b, &s.http, request, b.N)
+}
+
+// policied is a server whose models have a policy.
+func policied(tb testing.TB, provider string) *Server {
+	s := newTestServer(tb, testCatalog(provider))
+	s.o.Policies = loaded{&steady{native{caps: abi.CapUser | abi.CapTargets}}}
+	text := strings.ReplaceAll(testCatalog(provider), "versions:", "policies: [p]\n    versions:") +
+		"policies: [{name: p, module: \"file:x\", hooks: [route]}]\n"
+	c, err := wire.ParseCatalog("test", []byte(text))
+	require.NoError(tb, err)
+	require.NoError(tb, s.Publish(c, "test"))
+	return s
+}
+
+// loaded is one program for every policy.
+type loaded struct{ Policy }
+
+func (l loaded) Load(context.Context, *wire.Policy, policy.Hook, string) (Policy, error) {
+	return l.Policy, nil
 }

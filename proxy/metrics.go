@@ -23,7 +23,11 @@ type metrics struct {
 	feedback   *obs.Family[obs.Counter]
 	score      *obs.Family[obs.Counter]
 	refused    *obs.Counter
-	panics     *obs.Counter
+
+	policyCalls, policyErrors, policyTags *obs.Family[obs.Counter]
+	shadows                               *obs.Family[obs.Counter]
+	policySeconds                         *obs.Family[obs.Histogram]
+	panics                                *obs.Counter
 }
 
 // handles are a model version's resolved metrics; they are resolved on first use and kept.
@@ -61,7 +65,17 @@ func newMetrics(r *obs.Registry) *metrics {
 			Labels: []string{"model", "version", "experiment", "arm"}}),
 		score: r.CounterFamily(obs.Opts{Name: "wedge_feedback_score_total", Help: "Sum of the scores given to answers, each 0 to 1.",
 			Labels: []string{"model", "version", "experiment", "arm"}, Per: 1e6}),
-		panics:  r.Counter(obs.Opts{Name: "wedge_panics_total", Help: "Requests that met a fault in the node's own code; it should stay 0."}),
+		panics: r.Counter(obs.Opts{Name: "wedge_panics_total", Help: "Requests that met a fault in the node's own code; it should stay 0."}),
+		policyCalls: r.CounterFamily(obs.Opts{Name: "wedge_policy_calls_total", Help: "Calls of policies.",
+			Labels: []string{"policy", "hook"}}),
+		policyErrors: r.CounterFamily(obs.Opts{Name: "wedge_policy_errors_total", Help: "Calls of policies that failed; on_error decided.",
+			Labels: []string{"policy", "hook", "reason"}}),
+		shadows: r.CounterFamily(obs.Opts{Name: "wedge_shadow_requests_total", Help: "Copies of requests that policies sent to a target besides.",
+			Labels: []string{"model", "target", "result"}}),
+		policyTags: r.CounterFamily(obs.Opts{Name: "wedge_policy_tags_total", Help: "Tags that policies put on requests and answers.",
+			Labels: []string{"policy", "key", "value"}}),
+		policySeconds: r.HistogramFamily(obs.Opts{Name: "wedge_policy_seconds", Help: "Time that calls of policies took.",
+			Labels: []string{"policy", "hook"}}),
 		refused: r.Counter(obs.Opts{Name: "wedge_catalog_refused_total", Help: "Catalogs that were refused; the last good one stays."}),
 	}
 }

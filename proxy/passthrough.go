@@ -36,6 +36,12 @@ func (x *exchange) passThrough() *dialect.Error {
 	if e != nil {
 		return e
 	}
+	if e := x.decide(); e != nil {
+		return e
+	}
+	if x.ruled() {
+		return fail(codePolicyFailed, "", "a policy answers the request itself, and the node cannot put its words into this operation's form; tell the operator of this node")
+	}
 	x.cache, x.reason = cacheBypass, "the operation is passed through"
 	if done, e := x.join(); done {
 		return e

@@ -51,7 +51,7 @@ func newTestServer(tb testing.TB, catalog string) *Server {
 	tb.Cleanup(m.Close)
 	log := obs.NewAccessLog(io.Discard)
 	s, err := New(Options{
-		Node: "test", Cache: cache.New(cache.Options{Memory: memoryTier{m}}), Answers: openai.Codec{}, Errors: openai.Codec{},
+		Node: "test", Cache: cache.New(cache.Options{Memory: memoryTier{m}}), Answers: openai.Codec{}, Errors: openai.Codec{}, Prompts: openai.Codec{}, Rewriter: openai.Rewriter{},
 		AccessLog: log, Registry: obs.NewRegistry(),
 	})
 	require.NoError(tb, err)

@@ -31,6 +31,9 @@ func (x *exchange) reply() *dialect.Error {
 	}
 	if len(x.out) > 0 && x.answeredWhole() {
 		if !x.streaming {
+			if x.edits(false) {
+				return x.answer(&cache.Form{Body: x.out})
+			}
 			x.price()
 			x.setHeaders()
 			x.sendOut()
@@ -80,6 +83,10 @@ func (x *exchange) sendOut() {
 // event and without the tail if the client did not ask for it.
 func (x *exchange) answer(f *cache.Form) *dialect.Error {
 	x.price()
+	f, e := x.editAnswer(f)
+	if e != nil {
+		return e
+	}
 	x.setHeaders()
 	if !f.Stream {
 		x.sent = int64(len(f.Body))
@@ -91,7 +98,9 @@ func (x *exchange) answer(f *cache.Form) *dialect.Error {
 		out = append(out, f.Body[f.Tail:f.TailEnd]...)
 	}
 	out = append(out, f.Body[f.TailEnd:f.Terminal]...)
-	out = x.appendReceipt(out)
+	if x.ruling == nil || !x.ruling.stopped { // else the terminal event has gone out already
+		out = x.appendReceipt(out)
+	}
 	x.out = append(out, f.Body[f.Terminal:]...)
 	x.sendOut()
 	return nil
@@ -113,6 +122,10 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 		if err == nil && x.late() {
 			err = errLate
 		}
+		ended := false
+		if err == nil && x.edits(true) {
+			part, ended, err = x.editPart(part)
+		}
 		if err != nil {
 			return x.sent, x.endStream(w, err)
 		}
@@ -121,11 +134,17 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 			part = append(x.appendReceipt(x.out[:0]), part...)
 			x.out = part[:0]
 		}
+		if len(part) == 0 {
+			continue
+		}
 		n, err := w.Write(part)
 		x.sent += int64(n)
 		if err != nil {
 			x.gone = true
 			return x.sent, err
+		}
+		if ended {
+			return x.sent, nil
 		}
 		if !atTerminal && !x.flight.Ready(&x.reader) {
 			if err := x.uncork(); err != nil {

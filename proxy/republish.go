@@ -23,7 +23,8 @@ func (s *Server) install(c *wire.Catalog, source string) error {
 		}
 		return err
 	}
-	s.snap.Store(snap)
+	old := s.snap.Swap(snap)
+	s.retire(old)
 	s.memo.forget()
 	snap.forgetProbes()
 	s.refusal.Store(nil)

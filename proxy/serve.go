@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/wedge-proxy/wedge/policy/abi"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
@@ -31,6 +32,12 @@ func (x *exchange) serve() *dialect.Error {
 		if e := x.checkKept(); e != nil { // what a provider keeps belongs to a tenant
 			return e
 		}
+	}
+	if e := x.decide(); e != nil { // policies
+		return e
+	}
+	if x.ruled() { // one of them answers
+		return x.answerRuled()
 	}
 	if x.lookup() { // key → memory → disk
 		return x.replay()
@@ -85,11 +92,7 @@ func (x *exchange) parse() *dialect.Error {
 		return fail(codeInvalidRequest, "model", "the request names no model; set \"model\" to one of GET /v1/models")
 	}
 	x.streaming = x.doc.stream && x.op != dialect.OpEmbeddings
-	if len(x.units.User) == 0 {
-		if x.units.User = x.doc.user; len(x.units.User) == 0 {
-			x.units.User = x.doc.metadataUser
-		}
-	}
+	x.readUnits()
 	return nil
 }
 
@@ -234,7 +237,9 @@ func (x *exchange) hit(e *cache.Entry, t cache.Tier, stale bool) bool {
 // bypass says why the cache has no part in the request, or "".
 func (x *exchange) bypass() string {
 	switch {
-	case !x.version.caching:
+	case x.ruling != nil && x.ruling.cacheMode == abi.CacheOff:
+		return "a policy said so"
+	case x.cacheTTL() <= 0:
 		return "the model has no cache"
 	case x.rules.noStore:
 		return "no-store was asked for"
@@ -244,6 +249,18 @@ func (x *exchange) bypass() string {
 		return "the answer depends on what the provider keeps"
 	}
 	return ""
+}
+
+// cacheTTL is how long an answer may be kept; 0: not at all.
+func (x *exchange) cacheTTL() time.Duration {
+	ttl := time.Duration(0)
+	if x.version.caching {
+		ttl = x.model.Cache.TTL
+	}
+	if r := x.ruling; r != nil && (x.version.caching || r.cacheMode == abi.CacheExact) && r.ttl > 0 {
+		ttl = r.ttl
+	}
+	return ttl
 }
 
 // stores says whether the provider is asked to keep the answer: what the version forces comes before what the client
@@ -283,6 +300,7 @@ func (x *exchange) computeKey() {
 	b = append(b, x.version.Hash[:]...)
 	b = appendPart(b, x.forced)
 	b = x.appendKeyedHeaders(b)
+	b = x.appendRuled(b)
 	b = append(b, digest[:]...)
 	x.key = sha256.Sum256(b)
 	x.keyBuf = b

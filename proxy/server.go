@@ -40,6 +40,9 @@ type Options struct {
 	Durable   Durable // nil: what providers keep for tenants is remembered until the process ends
 	Answers   dialect.Answers
 	Errors    dialect.Errors
+	Prompts   dialect.Prompts  // with Policies
+	Rewriter  dialect.Rewriter // with Policies
+	Policies  Policies         // nil: a catalog with policies is refused
 	Secret    func(ref string) (string, error)
 	Registry  *obs.Registry
 	AccessLog *obs.AccessLog
@@ -57,6 +60,9 @@ type Options struct {
 func (o *Options) fill() error {
 	if o.Cache == nil || o.Answers == nil || o.Errors == nil {
 		return errors.New("proxy: Options need Cache, Answers and Errors")
+	}
+	if o.Policies != nil && (o.Prompts == nil || o.Rewriter == nil) {
+		return errors.New("proxy: Options with Policies need Prompts and Rewriter")
 	}
 	if o.Secret == nil {
 		o.Secret = func(ref string) (string, error) { return "", fmt.Errorf("no secrets can be resolved here: %s", ref) }
@@ -103,6 +109,10 @@ type Server struct {
 	inFlight atomic.Int64
 	draining atomic.Bool
 	serving  atomic.Bool
+	retiring sync.WaitGroup
+	ended    chan ended
+	shadows  chan struct{} // a token for each shadow request under way
+	work     sync.WaitGroup
 
 	// Live state, by key; it outlives snapshots.
 	live        route.Pool
@@ -125,7 +135,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, watcher: &downstream.Watcher{}, ids: newIDSource(), metrics: newMetrics(o.Registry),
-		explain: newExplainRing(), endpoints: map[string]*upstream.Endpoint{},
+		explain: newExplainRing(), endpoints: map[string]*upstream.Endpoint{}, ended: make(chan ended, doneQueue),
+		shadows: make(chan struct{}, maxShadows),
 	}
 	s.http = fasthttp.Server{
 		Handler: s.handle, ErrorHandler: s.handleUnread, Name: "wedge", Logger: quietLogger{},
@@ -162,11 +173,13 @@ func (s *Server) Refuse(digest, source string, reason error) {
 	s.o.Log.Error("catalog refused; the last good one stays in use", "source", source, "reason", reason)
 }
 
-// Run does the server's background work until ctx ends: it notices clients that left, and probes providers.
+// Run does the server's background work until ctx ends: it notices clients that left, probes providers, and tells
+// policies how requests ended.
 func (s *Server) Run(ctx context.Context) error {
-	var probes sync.WaitGroup
-	defer probes.Wait()
-	probes.Go(func() { s.probeProviders(ctx) })
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { s.probeProviders(ctx) })
+	work.Go(func() { s.tellPolicies(ctx) })
 	return s.watcher.Run(ctx)
 }
 
@@ -188,6 +201,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, e := range s.endpoints {
 		e.Close()
 	}
+	s.retiring.Wait()
+	s.work.Wait()
 	return err
 }
 

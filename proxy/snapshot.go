@@ -26,6 +26,8 @@ type Snapshot struct {
 	providers  map[string]*provider
 	prices     map[[2]string]budget.Price
 	catalog    *wire.Catalog
+	chains     map[string]*chain // by model
+	use        *policyUse
 }
 
 // principal is who a virtual key stands for.
@@ -84,6 +86,7 @@ const (
 // Support says which of a catalog's features this build of a node enforces.
 var Support = wire.Support{
 	ActiveHealth: true, Capabilities: true, // capabilities inform strategies that are refused by name
+	Policies:   true,
 	Dialects:   map[string]bool{"openai": true},
 	Strategies: map[string]bool{"weighted": true},
 	Balances:   map[string]bool{"weighted": true},
@@ -130,6 +133,10 @@ func (s *Server) compile(c *wire.Catalog, now time.Time) (*Snapshot, error) {
 	}
 	snap.sortVersions()
 	snap.linkFallbacks()
+	if err := s.compilePolicies(snap, c); err != nil {
+		snap.use.done()
+		return nil, err
+	}
 	return snap, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/wedge-proxy/wedge/proxy"
@@ -25,6 +27,7 @@ type catalogFile struct {
 	sum     [32]byte      // of the file's content that was last offered
 	secrets [32]byte      // of the secrets that it was offered with
 	broken  string        // why the file could not be read, as last reported
+	modules string        // which files the policies' modules were read from
 	inUse   bool          // the file had a catalog that the node took
 }
 
@@ -44,6 +47,9 @@ func (f *catalogFile) load() error {
 		f.sum, f.broken = sum, ""
 		return f.offer(data)
 	}
+	if f.catalog != nil && f.modulesNow() != f.modules {
+		return f.offer(data)
+	}
 	if f.catalog != nil && f.reread() {
 		return f.server.Republish(f.catalog, f.path)
 	}
@@ -57,6 +63,11 @@ func (f *catalogFile) offer(data []byte) (err error) {
 		f.refuse(err)
 		return err
 	}
+	f.modules = f.modulesNow()
+	if err = f.catalog.LoadModules(filepath.Dir(f.path), os.ReadFile); err != nil {
+		f.refuse(err)
+		return err
+	}
 	if f.reread() || !f.inUse {
 		err = f.server.Republish(f.catalog, f.path)
 	} else {
@@ -64,6 +75,22 @@ func (f *catalogFile) offer(data []byte) (err error) {
 	}
 	f.inUse = f.inUse || err == nil
 	return err
+}
+
+// modulesNow names the policies' files as they are: another text means that one was changed, came or went.
+func (f *catalogFile) modulesNow() string {
+	var b strings.Builder
+	for i := range f.catalog.Policies {
+		if path, ok := f.catalog.Policies[i].ModuleFile(filepath.Dir(f.path)); ok {
+			info, err := os.Stat(path)
+			if err != nil {
+				_, _ = fmt.Fprintf(&b, "%q %v\n", path, err)
+			} else {
+				_, _ = fmt.Fprintf(&b, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+			}
+		}
+	}
+	return b.String()
 }
 
 func (f *catalogFile) refuse(reason error) {

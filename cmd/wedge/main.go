@@ -21,12 +21,14 @@ const (
 
 // cli is the command line. Each command stands in its own file, as a struct of its flags with a Run method.
 type cli struct {
-	Up      upCmd      `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
-	Edge    edgeCmd    `cmd:"" help:"Run one node."`
-	Sim     simCmd     `cmd:"" help:"Run a simulated provider."`
-	Check   checkCmd   `cmd:"" help:"List every problem of a catalog."`
-	Key     keyCmd     `cmd:"" help:"Make virtual keys."`
-	Version versionCmd `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
+	Up      upCmd            `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
+	Edge    edgeCmd          `cmd:"" help:"Run one node."`
+	Sim     simCmd           `cmd:"" help:"Run a simulated provider."`
+	Check   checkCmd         `cmd:"" help:"List every problem of a catalog."`
+	Key     keyCmd           `cmd:"" help:"Make virtual keys."`
+	Policy  policyCmd        `cmd:"" help:"Write, build, try and measure policies."`
+	Compile compilePolicyCmd `cmd:"" name:"compile-policy" hidden:""`
+	Version versionCmd       `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

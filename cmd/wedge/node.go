@@ -50,20 +50,22 @@ type nodeOptions struct {
 
 // node is a running node: the server between its drivers.
 type node struct {
-	o         nodeOptions
-	log       *slog.Logger
-	dir       string // what file: secrets are relative to
-	server    *proxy.Server
-	cache     *cache.Cache
-	memory    *memory.Cache[*cache.Entry]
-	disk      *badger.DB // nil if the store cannot be used
-	guest     bool       // another process has the data folder
-	notesMu   sync.Mutex // held for notes once the node serves
-	notes     []string
-	accessLog *obs.AccessLog
-	logFile   io.Closer
-	data      net.Listener
-	admin     net.Listener
+	o          nodeOptions
+	log        *slog.Logger
+	dir        string // what file: secrets are relative to
+	server     *proxy.Server
+	cache      *cache.Cache
+	memory     *memory.Cache[*cache.Entry]
+	disk       *badger.DB // nil if the store cannot be used
+	guest      bool       // another process has the data folder
+	notesMu    sync.Mutex // held for notes once the node serves
+	notes      []string
+	policies   *policyHost
+	policyTemp string // the folder of compiled policies, if it goes with the process
+	accessLog  *obs.AccessLog
+	logFile    io.Closer
+	data       net.Listener
+	admin      net.Listener
 }
 
 // newNode opens the store and the listeners. dir is what file: secrets of the catalog are relative to.
@@ -102,8 +104,12 @@ func (n *node) open() (err error) {
 
 func (n *node) newServer() error {
 	co := cache.Options{Memory: memoryTier{n.memory}, Log: n.log}
+	if err := n.openPolicies(); err != nil {
+		return err
+	}
 	po := proxy.Options{
-		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Log: n.log, AccessLog: n.accessLog,
+		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Prompts: openai.Codec{}, Rewriter: openai.Rewriter{},
+		Policies: n.policies, Log: n.log, AccessLog: n.accessLog,
 		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
 		Secret: n.secret,
 	}
@@ -126,6 +132,18 @@ func (n *node) newServer() error {
 	n.cache = cache.New(co)
 	po.Cache = n.cache
 	n.server, err = proxy.New(po)
+	return err
+}
+
+func (n *node) openPolicies() error {
+	dir, temporary, err := policyCache(n.o.Data)
+	if err != nil {
+		return fmt.Errorf("cannot make a folder for compiled policies: %w; make the data folder writable, or set TMPDIR", err)
+	}
+	if temporary {
+		n.policyTemp = dir
+	}
+	n.policies, err = newPolicyHost(dir, n.log)
 	return err
 }
 
@@ -289,6 +307,12 @@ func (n *node) close() {
 	}
 	if n.logFile != nil {
 		_ = n.logFile.Close()
+	}
+	if n.policies != nil {
+		n.policies.Close()
+	}
+	if n.policyTemp != "" {
+		_ = os.RemoveAll(n.policyTemp)
 	}
 }
 

@@ -1,0 +1,440 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/wedge-proxy/wedge/policy"
+	"github.com/wedge-proxy/wedge/policy/abi"
+	"github.com/wedge-proxy/wedge/proxy/catalog"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// decide asks the policies of the model, in the catalog's order, about the request. Each sees what those before it
+// made of it. The policies are those of the model that the request named, whatever they make of it.
+func (x *exchange) decide() *dialect.Error {
+	c := x.snap.chainOf(x.version.Version)
+	if c == nil {
+		return nil
+	}
+	r := newRuling(c)
+	x.ruling = r
+	if c.hooks&(policy.Route|policy.Prompt) == 0 {
+		r.keepStates()
+		return nil
+	}
+	x.readPrompt()
+	began := time.Now()
+	for i, p := range c.policies {
+		if !p.sees(policy.Route | policy.Prompt) {
+			continue
+		}
+		e := x.ask(i, p)
+		now := time.Now()
+		r.verdicts[i].took = now.Sub(began)
+		p.calls[onRequest].Inc()
+		p.seconds[onRequest].Observe(int64(now.Sub(began)))
+		if began = now; e != nil {
+			return e
+		}
+		if r.answers {
+			break
+		}
+	}
+	r.keepStates()
+	if r.changed {
+		x.recalled, x.place = nil, nil
+	}
+	return nil
+}
+
+// ask calls one policy and does what it decided.
+func (x *exchange) ask(i int, p *boundPolicy) *dialect.Error {
+	r := x.ruling
+	x.fillView(p)
+	from := len(r.lists)
+	lists, err := p.program.Request(&r.view, r.lists)
+	if err != nil {
+		return x.policyFailed(i, onRequest, err)
+	}
+	r.lists = lists
+	list := lists[from:]
+	if len(list) == 0 {
+		r.verdicts[i].word = "pass"
+		return nil
+	}
+	r.verdicts[i].word, r.editing = policy.Verdict(list), false
+	before := x.standing()
+	e, err := x.apply(i, p, list)
+	if err != nil {
+		r.lists = r.lists[:from]
+		x.undo(&before)
+		return x.policyFailed(i, onRequest, err)
+	}
+	return e
+}
+
+// policyFailed notes a call that failed, and says what the policy's on_error makes of it.
+func (x *exchange) policyFailed(i, kind int, err error) *dialect.Error {
+	p, v := x.ruling.chain.policies[i], &x.ruling.verdicts[i]
+	v.word, v.err = "failed", err.Error()
+	x.s.metrics.policyErrors.With(p.Name, hookNames[kind], failureKind(err)).Inc()
+	if !p.deny {
+		return nil
+	}
+	return fail(codePolicyFailed, "", "policy "+p.Name+" could not decide about the request, and the catalog says that it must; try again, and tell the operator of this node")
+}
+
+// failureKind is a label for a call's error.
+func failureKind(err error) string {
+	for _, k := range [...]struct {
+		err  error
+		name string
+	}{
+		{policy.ErrDeadline, "deadline"}, {policy.ErrTrapped, "trap"}, {policy.ErrBusy, "busy"}, {policy.ErrRefused, "refused"},
+		{policy.ErrQuarantined, "quarantine"},
+	} {
+		if errors.Is(err, k.err) {
+			return k.name
+		}
+	}
+	return "actions"
+}
+
+// readPrompt reads what the policies want to know of the body.
+func (x *exchange) readPrompt() {
+	r := x.ruling
+	if x.known != nil && !r.edited {
+		r.prompt = x.known.promptOf(x.s.o.Prompts, x.op)
+		return
+	}
+	r.own = dialect.Prompt{Scratch: r.own.Scratch[:0]}
+	r.prompt = &r.own
+	if x.op != dialect.OpOther {
+		x.s.o.Prompts.ReadPrompt(x.op, x.requestBody(), &r.own)
+	}
+}
+
+// bytesPerToken is what the estimate of a prompt's tokens takes a token for.
+const bytesPerToken = 4
+
+// fillView writes down what the policy sees of the request.
+func (x *exchange) fillView(p *boundPolicy) {
+	r := x.ruling
+	v, ask := &r.view, r.prompt
+	*v = abi.Request{
+		ID: x.id.seq, UnixMS: x.start.UnixMilli(), PrefixHash: ask.PrefixHash, Random: rand.Uint64(),
+		PromptTokens: uint32(ask.TextBytes / bytesPerToken), MaxTokens: uint32(min(ask.MaxTokens, 1<<32-1)),
+		Messages: uint32(ask.Messages), Tools: uint32(ask.Tools), Temperature: float32(ask.Temperature),
+		Model: bytesOf(x.model.Name), Tenant: bytesOf(x.who.Tenant), User: x.units.User, Endpoint: x.ctx.Path(),
+		Version: bytesOf(x.version.Version.Version.Version), Body: x.requestBody(), System: ask.System, LastUser: ask.LastUser,
+	}
+	for _, f := range [...]struct {
+		set  bool
+		flag uint32
+	}{{x.streaming, abi.FlagStream}, {ask.Tools > 0, abi.FlagTools}, {ask.Images, abi.FlagImages}, {ask.JSONOutput, abi.FlagJSONOutput}} {
+		if f.set {
+			v.Flags |= f.flag
+		}
+	}
+	caps := p.program.Caps()
+	if caps&abi.CapHeaders != 0 {
+		r.headers = r.headers[:0]
+		for _, h := range p.headers {
+			if value := x.ctx.Request.Header.Peek(h.header); len(value) > 0 {
+				r.headers = append(r.headers, abi.Pair{Name: h.name, Value: value})
+			}
+		}
+		v.Headers = r.headers
+	}
+	if caps&abi.CapTargets != 0 {
+		r.targets = appendTargets(r.targets[:0], x.version, x.start)
+		v.Targets = r.targets
+	}
+}
+
+func appendTargets(dst []abi.Target, v *version, now time.Time) []abi.Target {
+	for i := range v.targets {
+		t := &v.targets[i]
+		row := abi.Target{
+			Name: bytesOf(t.Name), Region: bytesOf(t.provider.Region), InFlight: uint32(max(0, t.live.InFlight())),
+			TTFT: uint32(min(t.live.FirstByte().Microseconds(), 1<<32-1)), PriceIn: nanoPerThousand(t.price.Known, t.price.Input), PriceOut: nanoPerThousand(t.price.Known, t.price.Output),
+		}
+		if t.live.Healthy(now) {
+			row.Flags = abi.TargetHealthy
+		}
+		dst = append(dst, row)
+	}
+	return dst
+}
+
+// nanoPerThousand turns pico-USD per token into nano-USD per 1,000 tokens, which is the same number.
+func nanoPerThousand(known bool, pico int64) uint32 {
+	if !known || pico < 0 {
+		return 1<<32 - 1
+	}
+	return uint32(min(pico, 1<<32-2))
+}
+
+// standing is what a list of actions may change, to put it back if the list turns out to be wrong.
+type standing struct {
+	decisions
+	model   *catalog.Model
+	version *version
+	exp     *catalog.Experiment
+	arm     int
+	why     string
+	timeout time.Time
+	fallen  int
+}
+
+func (x *exchange) standing() standing {
+	return standing{x.ruling.decisions, x.model, x.version, x.exp, x.arm, x.why, x.timeout, len(x.ruling.fallen)}
+}
+
+// undo puts back what a wrong list has changed. Edits lie in buffers of their own: see edit.
+func (x *exchange) undo(b *standing) {
+	r := x.ruling
+	if x.model, x.version, x.exp, x.arm, x.why, x.timeout = b.model, b.version, b.exp, b.arm, b.why, b.timeout; r.editing {
+		r.body = append(r.body[:0], r.before...)
+	}
+	was := r.editing
+	r.decisions, r.fallen = b.decisions, r.fallen[:min(b.fallen, len(r.fallen))]
+	if was && x.view.Parse(x.requestBody()) == nil {
+		x.doc = readDocument(&x.view, x.requestBody())
+		x.readPrompt()
+	}
+}
+
+// apply does what a policy decided.
+func (x *exchange) apply(i int, p *boundPolicy, list []byte) (*dialect.Error, error) {
+	if err := x.applyModel(list); err != nil {
+		return nil, err
+	}
+	if err := x.applyEdits(list); err != nil {
+		return nil, err
+	}
+	var denied *dialect.Error
+	for rest := list; len(rest) > 0; {
+		a, next, err := abi.Next(rest)
+		if err != nil {
+			return nil, err
+		}
+		rest = next
+		switch a.Tag {
+		case abi.TagModel, abi.TagVersion, abi.TagPatches, abi.TagBody, abi.TagSystem, abi.TagMessage, abi.TagMaxTokens: // done
+		case abi.TagDeny:
+			denied = denial(a)
+		case abi.TagMetric:
+			x.tag(p, a)
+		case abi.TagState:
+			v := &x.ruling.verdicts[i]
+			v.state = append(v.state[:0], a.Text()...)
+		default:
+			if err := x.direct(a); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return denied, nil
+}
+
+// editOrder is the order in which a list's edits are made, whatever their order in the list: the body, its messages as
+// the view counted them, then the system text, which may add a message.
+var editOrder = [...][2]abi.Tag{{abi.TagBody, abi.TagPatches}, {abi.TagMessage, abi.TagMessage}, {abi.TagSystem, abi.TagMaxTokens}}
+
+func (x *exchange) applyEdits(list []byte) error {
+	for _, tags := range editOrder {
+		for rest := list; len(rest) > 0; {
+			a, next, err := abi.Next(rest)
+			if err == nil && (a.Tag == tags[0] || a.Tag == tags[1]) {
+				err = x.edit(a)
+			}
+			if err != nil {
+				return err
+			}
+			rest = next
+		}
+	}
+	return nil
+}
+
+func denial(a abi.Action) *dialect.Error {
+	status, retryAfter, message := a.Deny()
+	e := fail(codePolicyDenied, "", string(message))
+	if status != 0 {
+		e.Status = int(status)
+	}
+	if len(message) == 0 {
+		e.Message = "a policy of this node does not allow the request"
+	}
+	e.RetryAfter = time.Duration(retryAfter) * time.Second
+	return e
+}
+
+// applyModel takes the model and the version or arm that a list names.
+func (x *exchange) applyModel(list []byte) error {
+	for rest := list; len(rest) > 0; {
+		a, next, err := abi.Next(rest)
+		if err != nil {
+			return err
+		}
+		rest = next
+		switch a.Tag {
+		case abi.TagModel:
+			err = x.takeModel(a.Text())
+		case abi.TagVersion:
+			err = x.takeVersion(a.Text())
+		default:
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		x.ruling.changed, x.ruling.target, x.ruling.fallen, x.why = true, 0, x.ruling.fallen[:0], "policy"
+	}
+	return nil
+}
+
+// takeModel resolves a model reference as if the caller had sent it.
+func (x *exchange) takeModel(ref []byte) error {
+	ref = bytes.Clone(ref)
+	name, rest := catalog.Split(ref)
+	m := x.snap.table.Model(name)
+	if m == nil {
+		return fmt.Errorf("%w: no model %q in the catalog", policy.ErrActions, name)
+	}
+	if !x.who.allows(m.Name) {
+		return fmt.Errorf("%w: the key %s may not use model %s", policy.ErrActions, x.who.Name, m.Name)
+	}
+	x.model, x.exp = m, nil
+	v, e := x.choose(rest)
+	if e != nil {
+		return fmt.Errorf("%w: %s", policy.ErrActions, e.Message)
+	}
+	x.version = x.snap.versions[v.Index]
+	return nil
+}
+
+// takeVersion takes a version of the model by its number or stage, or an arm by its name.
+func (x *exchange) takeVersion(name []byte) error {
+	if v, err := x.model.Version(name, true); err == nil {
+		x.version, x.exp = x.snap.versions[v.Index], nil
+		return nil
+	}
+	e, arm, ok := x.model.Arm(name)
+	if !ok {
+		return fmt.Errorf("%w: model %s has no version or arm %q", policy.ErrActions, x.model.Name, name)
+	}
+	x.exp, x.arm = e, arm
+	x.version = x.snap.versions[e.Arms[arm].Index]
+	return nil
+}
+
+// direct takes an action that changes where the request goes and how, not what it says.
+func (x *exchange) direct(a abi.Action) error {
+	r := x.ruling
+	r.changed = true
+	switch a.Tag {
+	case abi.TagTarget:
+		i, err := x.targetNamed(a.Text())
+		r.target = i + 1
+		return err
+	case abi.TagFallbacks:
+		r.fallen = r.fallen[:0]
+		for name := range bytes.SplitSeq(a.Text(), []byte(",")) {
+			i, err := x.targetNamed(bytes.TrimSpace(name))
+			if err != nil {
+				return err
+			}
+			r.fallen = append(r.fallen, i)
+		}
+	case abi.TagShadow:
+		i, err := x.targetNamed(a.Text())
+		if err != nil {
+			return err
+		}
+		r.shadow = &x.version.targets[i]
+	case abi.TagSetHeader, abi.TagDeleteHeader, abi.TagResponseHeader:
+		r.headed = true
+	case abi.TagCacheSalt:
+		r.salt = a.Text()
+	case abi.TagCache:
+		mode, ttl := a.Cache()
+		r.cacheMode, r.ttl = mode, time.Duration(ttl)*time.Second
+	case abi.TagTimeout:
+		at := x.start.Add(time.Duration(a.Uint()) * time.Millisecond)
+		if x.timeout.IsZero() || at.Before(x.timeout) {
+			x.timeout = at
+		}
+	case abi.TagHedge:
+		r.hedge = time.Duration(a.Uint()) * time.Millisecond
+	case abi.TagAnswer:
+		r.answer, r.answers = a.Text(), true
+	}
+	return nil
+}
+
+func (x *exchange) targetNamed(name []byte) (int, error) {
+	for i := range x.version.targets {
+		if x.version.targets[i].Name == string(name) {
+			return i, nil
+		}
+	}
+	return -1, fmt.Errorf("%w: version %s of model %s has no target %q", policy.ErrActions, x.version.Version.Version.Version, x.model.Name, name)
+}
+
+// edit changes the request's body.
+func (x *exchange) edit(a abi.Action) error {
+	r, body := x.ruling, x.requestBody()
+	if !r.editing { // the first edit of a list
+		r.before, r.editing = append(r.before[:0], body...), true
+	}
+	out, err := x.appendEdited(r.spare[:0], body, a)
+	if err != nil {
+		return fmt.Errorf("%w: %w", policy.ErrActions, err)
+	}
+	r.spare = out
+	if err := x.view.Parse(out); err != nil {
+		return fmt.Errorf("%w: the edited body is not valid JSON: %w", policy.ErrActions, err)
+	}
+	r.body, r.spare, r.edited, r.changed = r.spare, r.body, true, true
+	x.parsed, x.known, x.doc = true, nil, readDocument(&x.view, r.body)
+	x.readPrompt()
+	return nil
+}
+
+func (x *exchange) appendEdited(dst, body []byte, a abi.Action) ([]byte, error) {
+	if x.op == dialect.OpOther {
+		return nil, dialect.ErrNoPlace
+	}
+	switch a.Tag {
+	case abi.TagBody:
+		return append(dst, a.Text()...), nil
+	case abi.TagPatches:
+		return appendPatched(dst, body, a.Patches()), nil
+	case abi.TagSystem:
+		mode, text := a.System()
+		return x.s.o.Prompts.AppendSystem(dst, body, x.op, mode == abi.SystemReplace, text)
+	case abi.TagMessage:
+		i, text := a.Message()
+		return x.s.o.Prompts.AppendMessage(dst, body, x.op, int(i), text)
+	}
+	return x.s.o.Prompts.AppendMaxTokens(dst, body, x.op, int64(a.Uint()))
+}
+
+// appendPatched appends the body with patches, which are sorted and lie within it.
+func appendPatched(dst, body []byte, patches abi.Patches) []byte {
+	at := 0
+	for {
+		offset, remove, insert, ok := patches.Next()
+		if !ok {
+			return append(dst, body[at:]...)
+		}
+		dst = append(append(dst, body[at:offset]...), insert...)
+		at = offset + remove
+	}
+}

@@ -1,0 +1,205 @@
+package openai
+
+import (
+	"strconv"
+
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+)
+
+// written is where a choice of a chunk, or of a whole answer, holds what an edit may change.
+type written struct {
+	extent
+	index    int64
+	holder   extent // the delta or the message
+	text     extent // its content, or the text of completions
+	tells    [2]extent
+	finish   extent
+	nonempty bool // the holder has members
+}
+
+// chunk edits an event of chat/completions or completions, and reports whether it is valid.
+func (w *rewriter) chunk() bool {
+	if len(w.head) == 0 {
+		w.keepHead()
+	}
+	var f fields
+	f.b = w.data
+	f.enter('{')
+	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+		if string(k) != "choices" || f.peek() != '[' {
+			f.skip()
+			continue
+		}
+		f.enter('[')
+		for more := f.more(']', true); more; more = f.more(']', false) {
+			if c := w.readChoice(&f, "delta"); f.bad || !w.editDelta(&c) {
+				return false
+			}
+		}
+	}
+	return f.end()
+}
+
+// keepHead keeps what the chunks that are added repeat.
+func (w *rewriter) keepHead() {
+	var f fields
+	f.b = w.data
+	f.enter('{')
+	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+		v := f.skip()
+		switch string(k) {
+		case "id", "object", "created", "model", "service_tier", "system_fingerprint", "provider":
+			w.head = append(append(append(append(w.head, '"'), k...), `":`...), v...)
+			w.head = append(w.head, ',')
+		}
+	}
+	oneLine(w.head, 0)
+}
+
+// readChoice reads the choice under the cursor; holder names the member that has the content in it.
+func (w *rewriter) readChoice(f *fields, holder string) (c written) {
+	f.peek()
+	c.at = f.i
+	f.enter('{')
+	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+		switch string(k) {
+		case "index":
+			c.index = f.count()
+		case "text":
+			if e := f.value(); w.op == dialect.OpCompletions {
+				c.text = e
+			}
+		case "logprobs":
+			c.tells[0] = f.value()
+		case "token_ids":
+			c.tells[1] = f.value()
+		case "finish_reason":
+			c.finish = f.value()
+		case holder:
+			if w.op == dialect.OpChat && f.peek() == '{' {
+				c.readHolder(f)
+				continue
+			}
+			f.skip()
+		default:
+			f.skip()
+		}
+	}
+	c.end = f.i
+	return c
+}
+
+func (c *written) readHolder(f *fields) {
+	c.holder.at = f.i
+	f.enter('{')
+	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+		if c.nonempty = true; string(k) == "content" {
+			c.text = f.value()
+		} else {
+			f.skip()
+		}
+	}
+	c.holder.end = f.i
+}
+
+// editDelta edits one choice of a chunk. It reports false where there are too many choices.
+func (w *rewriter) editDelta(d *written) bool {
+	c := w.choice(d.index, 0)
+	if c == nil {
+		return false
+	}
+	text := w.inside(d.text)
+	last := !c.ended && isSet(w.of(d.finish))
+	switch {
+	case w.stopped: // by another choice in this event
+		if c.ended = c.ended || last; len(text) > 0 {
+			w.changeText(d, nil)
+		}
+		return true
+	case len(text) == 0 && !last:
+		return true
+	}
+	var finish []byte
+	if last {
+		finish = w.inside(d.finish)
+	}
+	e := w.ask(c, text, last, finish)
+	switch {
+	case !e.Replace:
+	case len(text) > 0:
+		w.changeText(d, e.Text)
+	default:
+		w.addDelta(c.index, e.Text)
+	}
+	if e.Stop && isSet(w.of(d.finish)) {
+		w.putString(d.finish, w.reason)
+	}
+	return true
+}
+
+// changeText puts another text in, and takes out what tells the one before.
+func (w *rewriter) changeText(d *written, text []byte) {
+	w.putString(d.text, text)
+	for _, e := range d.tells {
+		if isSet(w.of(e)) {
+			w.put(e, "null")
+		}
+	}
+}
+
+// flush ends the choices that the provider left open at the end of the stream.
+func (w *rewriter) flush() {
+	if w.op == dialect.OpResponses {
+		return
+	}
+	for i := range w.choices {
+		c := &w.choices[i]
+		if !c.begun || c.ended || w.stopped {
+			continue
+		}
+		if e := w.ask(c, nil, true, nil); e.Replace {
+			w.addDelta(c.index, e.Text)
+		}
+	}
+}
+
+// addDelta adds an event with a text.
+func (w *rewriter) addDelta(index int64, text []byte) {
+	w.beginChunk(index)
+	w.dst = appendString(w.dst, text)
+	if w.op == dialect.OpChat {
+		w.dst = append(w.dst, '}')
+	}
+	w.dst = append(w.dst, `,"logprobs":null,"finish_reason":null}]}`+"\n\n"...)
+}
+
+// beginChunk adds an event up to the text of its choice.
+func (w *rewriter) beginChunk(index int64) {
+	w.dst = append(append(append(w.dst, "data: {"...), w.head...), `"choices":[{"index":`...)
+	w.dst = strconv.AppendInt(w.dst, index, 10)
+	if w.op == dialect.OpChat {
+		w.dst = append(w.dst, `,"delta":{"content":`...)
+	} else {
+		w.dst = append(w.dst, `,"text":`...)
+	}
+}
+
+// finishChunks ends the choices that are open, and the stream.
+func (w *rewriter) finishChunks() {
+	for i := range w.choices {
+		c := &w.choices[i]
+		if c.ended {
+			continue
+		}
+		c.ended = true
+		w.dst = append(append(append(w.dst, "data: {"...), w.head...), `"choices":[{"index":`...)
+		w.dst = strconv.AppendInt(w.dst, c.index, 10)
+		if w.op == dialect.OpChat {
+			w.dst = append(w.dst, `,"delta":{}`...)
+		} else {
+			w.dst = append(w.dst, `,"text":""`...)
+		}
+		w.dst = append(appendString(append(w.dst, `,"logprobs":null,"finish_reason":`...), w.reason), "}]}\n\n"...)
+	}
+	w.dst = append(w.dst, "data: [DONE]\n\n"...)
+}

@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/request"
+	"github.com/wedge-proxy/wedge/proxy/route"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
+)
+
+// hedge is a second attempt that policies ask for when the first one is slow.
+type hedge struct {
+	target *target
+	after  time.Duration
+	tried  uint64 // the plan's, without the hedge
+	begun  atomic.Bool
+}
+
+// nextHedge prepares the hedge of the request's first attempt, or returns nil.
+func (x *exchange) nextHedge() *hedge {
+	if x.ruling == nil || x.ruling.hedge <= 0 || x.plan.attempts != 1 || x.op == dialect.OpOther {
+		return nil
+	}
+	h := &hedge{after: x.ruling.hedge, tried: x.plan.tried}
+	if h.target = x.pickTarget(); h.target == nil || h.target == x.up.target {
+		x.plan.tried = h.tried
+		return nil
+	}
+	return h
+}
+
+// do makes an attempt, and its hedge if there is one. It returns the target whose answer is there.
+func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
+	h := x.nextHedge()
+	if h == nil {
+		return t, t.provider.endpoint.Do(&x.up.call, ask)
+	}
+	second := *ask
+	second.Head = x.appendUpstreamHead(nil, h.target)
+	second.Body = x.view.AppendBody(nil, x.version.edits[x.op], request.Attempt{
+		Model: h.target.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
+	})
+	won, err := t.provider.endpoint.DoHedged(&x.up.call, ask, &upstream.Hedge{
+		After: h.after, Endpoint: h.target.provider.endpoint, Request: &second, Begin: h.begin,
+	})
+	x.settleHedge(h, won, err)
+	if won {
+		return h.target, nil
+	}
+	return t, err
+}
+
+// begin counts the hedge in, unless its provider has as many requests under way as its limits allow.
+func (h *hedge) begin() bool {
+	if !h.target.provider.gate.Enter(h.target.provider.Limits.InFlight) {
+		return false
+	}
+	h.target.live.Acquire()
+	h.begun.Store(true)
+	return true
+}
+
+// settleHedge writes down what became of the two attempts, and counts the one that was not needed out.
+func (x *exchange) settleHedge(h *hedge, won bool, err error) {
+	if !h.begun.Load() {
+		x.plan.tried = h.tried
+		return
+	}
+	loser, result := h.target, "not needed"
+	switch {
+	case err != nil:
+		result = "failed"
+	case won:
+		loser, result = x.up.target, "ok"
+		x.tries[x.plan.attempts-1].result = "overtaken"
+		x.up.target = h.target
+	}
+	loser.provider.gate.Leave()
+	loser.live.Release(route.Neutral, time.Now(), 0)
+	x.plan.attempts++
+	x.tries[x.plan.attempts-1] = try{version: x.version, target: h.target, result: result}
+}

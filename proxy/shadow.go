@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/request"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
+)
+
+// maxShadows is how many shadow requests are under way at a time; further ones are left out and counted.
+const maxShadows = 64
+
+// shadow is a copy of a request on its way to a target whose answer nobody waits for.
+type shadow struct {
+	target  *target
+	op      dialect.Op
+	answers dialect.Answers
+	bill    *bill
+	ask     upstream.Request
+	most    int // bytes of the answer
+}
+
+// castShadow sends a copy of the request to the target that policies named.
+func (x *exchange) castShadow() {
+	if x.ruling == nil || x.ruling.shadow == nil || x.op == dialect.OpOther {
+		return
+	}
+	t := x.ruling.shadow
+	select {
+	case x.s.shadows <- struct{}{}:
+	default:
+		x.s.metrics.shadows.With(x.version.label, t.Name, "left out").Inc()
+		return
+	}
+	x.body = x.view.AppendBody(x.body[:0], x.version.edits[x.op], request.Attempt{
+		Model: t.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
+	})
+	s := &shadow{
+		target: t, op: x.op, answers: x.s.o.Answers, bill: x.bill(), most: x.s.o.MaxAnswer,
+		ask: upstream.Request{
+			Method: bytes.Clone(x.ctx.Method()), Path: bytes.Clone(x.upstreamPath()), Head: x.appendUpstreamHead(nil, t),
+			Body: bytes.Clone(x.body), FirstByte: t.timeout, ChunkTimeout: t.timeout,
+		},
+	}
+	server := x.s
+	server.work.Go(func() {
+		defer func() { <-server.shadows }()
+		server.metrics.shadows.With(s.bill.version.label, s.target.Name, s.run()).Inc()
+	})
+}
+
+// run makes the call and books what it cost. It returns the result as a label.
+func (s *shadow) run() string {
+	var call upstream.Call
+	defer call.Close()
+	if !s.target.provider.gate.Enter(s.target.provider.Limits.InFlight) {
+		return "left out"
+	}
+	defer s.target.provider.gate.Leave()
+	if err := s.target.provider.endpoint.Do(&call, &s.ask); err != nil {
+		return "failed"
+	}
+	out, err := call.AppendAll(nil, s.most)
+	if status := call.Status(); err != nil || status < 200 || status > 299 {
+		return "failed"
+	}
+	if isEventStream(call.ContentType()) {
+		out, err = s.answers.AppendWhole(nil, s.op, out)
+	}
+	if err != nil {
+		return "failed"
+	}
+	usage, err := s.answers.Whole(s.op, out)
+	if err != nil {
+		return "failed"
+	}
+	s.bill.book(usage, s.target)
+	return "ok"
+}
