@@ -65,7 +65,7 @@ func nativeGuard(config []byte) (*native, error) {
 		if phrase == "" {
 			return nil, errConfig
 		}
-		words := strings.Split(phrase, " ")
+		words := regexp.MustCompile(" +").Split(phrase, -1)
 		for i := range words {
 			words[i] = regexp.QuoteMeta(words[i])
 		}

@@ -49,6 +49,13 @@ func (g *Guest) provide(rt wazero.Runtime) error {
 		NewFunctionBuilder().WithFunc(g.kvAdd).Export("kv_add").
 		NewFunctionBuilder().WithFunc(func() int64 { return 1_700_000_000_000 }).Export("now_ms").
 		Instantiate(g.ctx)
+	if err != nil {
+		return err
+	}
+	_, err = rt.NewHostModuleBuilder("env"). // AssemblyScript's
+							NewFunctionBuilder().WithFunc(func(_, _, line, column uint32) { panic(fmt.Sprintf("aborted at %d:%d", line, column)) }).
+							Export("abort").
+							Instantiate(g.ctx)
 	return err
 }
 

@@ -13,6 +13,8 @@
 /// returns 0, or a negative Err that fails the call. Text is valid until the hook returns, the config's for good.
 module wedge1;
 
+import ldc.attributes : llvmAttr;
+
 @nogc nothrow:
 
 alias Text = const(char)[];
@@ -295,6 +297,39 @@ mixin template Wedge1(uint caps, alias onRequest, hooks...) {
         }
     }
 }
+
+// ---- imports: what is used is imported ------------------------------------------------------------------------------
+
+private extern (C) {
+    @llvmAttr("wasm-import-module", "wedge1") @llvmAttr("wasm-import-name", "log")
+    void wedge1_log(uint level, const(char)* text, size_t len);
+    @llvmAttr("wasm-import-module", "wedge1") @llvmAttr("wasm-import-name", "kv_get")
+    int wedge1_kv_get(const(char)* key, size_t keyLen, char* dst, size_t cap);
+    @llvmAttr("wasm-import-module", "wedge1") @llvmAttr("wasm-import-name", "kv_put")
+    int wedge1_kv_put(const(char)* key, size_t keyLen, const(char)* value, size_t len, uint ttl);
+    @llvmAttr("wasm-import-module", "wedge1") @llvmAttr("wasm-import-name", "kv_add")
+    long wedge1_kv_add(const(char)* key, size_t keyLen, long delta, uint ttl);
+    @llvmAttr("wasm-import-module", "wedge1") @llvmAttr("wasm-import-name", "now_ms")
+    long wedge1_now_ms();
+}
+
+/// Writes a line to the node's log at once, also where the call fails later.
+void logNow(Level level, Text line) { wedge1_log(level, line.ptr, line.length); }
+
+/// Copies the key's value to dst and gives it; null if there is none or it does not fit.
+Text kvGet(Text key, char[] dst) {
+    immutable n = wedge1_kv_get(key.ptr, key.length, dst.ptr, dst.length);
+    return n < 0 || n > dst.length ? null : dst[0 .. n];
+}
+
+/// Keeps a value for ttl seconds, 0 while the node runs; false if the key or the value is too long.
+bool kvPutNow(Text key, Text value, uint ttl) { return wedge1_kv_put(key.ptr, key.length, value.ptr, value.length, ttl) >= 0; }
+
+/// Adds to a counter that is kept for ttl seconds from its first addition, and gives the sum.
+long kvAddNow(Text key, long delta, uint ttl) { return wedge1_kv_add(key.ptr, key.length, delta, ttl); }
+
+/// The time, in Unix milliseconds.
+long nowMs() { return wedge1_now_ms(); }
 
 // ---- helpers --------------------------------------------------------------------------------------------------------
 

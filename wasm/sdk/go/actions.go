@@ -44,9 +44,12 @@ func (a *Actions) pair(tag uint16, name, value string) {
 	a.end()
 }
 
+// Undo takes the newest action back.
+func (a *Actions) Undo() { a.list = a.list[:a.last] }
+
 // Critical refuses the request rather than do without the newest action.
 func (a *Actions) Critical() {
-	if len(a.list) > 0 {
+	if len(a.list) > a.last {
 		a.list[a.last+2] |= 1
 	}
 }

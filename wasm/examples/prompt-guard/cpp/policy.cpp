@@ -30,6 +30,7 @@ private:
     static bool begins(wedge1_str text, wedge1_str phrase) {
         uint32_t at = 0;
         for (uint32_t i = 0; i < phrase.len; i++) {
+            if (i > 0 && phrase.ptr[i] == ' ' && phrase.ptr[i - 1] == ' ') continue;
             if (at == text.len) return false;
             if (phrase.ptr[i] != ' ') {
                 if (wedge1_lower(text.ptr[at]) != wedge1_lower(phrase.ptr[i])) return false;

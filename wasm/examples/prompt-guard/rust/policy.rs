@@ -50,11 +50,15 @@ fn space(c: &u8) -> bool {
 }
 
 fn begins(text: &[u8], phrase: &[u8]) -> bool {
-    let mut rest = text;
-    for c in phrase {
+    let (mut rest, mut before) = (text, b'x');
+    for &c in phrase {
+        if c == b' ' && before == b' ' {
+            continue;
+        }
+        before = c;
         let n = match rest.first() {
-            Some(t) if *c != b' ' && t.eq_ignore_ascii_case(c) => 1,
-            Some(t) if *c == b' ' && space(t) => rest.iter().take_while(|t| space(t)).count(),
+            Some(t) if c != b' ' && t.eq_ignore_ascii_case(&c) => 1,
+            Some(t) if c == b' ' && space(t) => rest.iter().take_while(|t| space(t)).count(),
             _ => return false,
         };
         rest = &rest[n..];

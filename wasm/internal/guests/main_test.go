@@ -1,0 +1,9 @@
+package guests
+
+import (
+	"testing"
+
+	"github.com/wedge-proxy/wedge/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
