@@ -82,7 +82,14 @@ func (h *policyHost) Load(ctx context.Context, p *wire.Policy, hooks policy.Hook
 type loadedPolicy struct{ *wasmhost.Program }
 
 // Status is part of proxy.Policy.
-func (l loadedPolicy) Status() any { return l.Program.Status() }
+func (l loadedPolicy) Status() any { return programStatus{Status: l.Program.Status()} }
+
+// programStatus is a program's state without what the node says of the policy anyway.
+type programStatus struct {
+	Name   *string `json:"name,omitempty"` // stays nil, and hides the embedded one
+	Digest *string `json:"digest,omitempty"`
+	wasmhost.Status
+}
 
 // policyCache is the folder of compiled policies below the data folder, or a temporary one where there is none.
 func policyCache(data string) (dir string, temporary bool, err error) {
