@@ -27,3 +27,30 @@ func TestGoodAnswersAllocateNothing(t *testing.T) {
 	e := &dialect.Error{Status: 502, Code: "upstream_error", Message: "x"}
 	assert.Zero(t, testing.AllocsPerRun(20, func() { Codec{}.AppendError(out, e, "r") }))
 }
+
+func TestPromptsAndUnchangedStreamsAllocateNothing(t *testing.T) {
+	plain, escaped := chatRequest(t, false), chatRequest(t, true)
+	parts := []byte(`{"input":[{"role":"system","content":[{"type":"input_text","text":"a"},{"type":"input_text","text":"b"}]},{"role":"developer","content":"c\n"}],"instructions":"d","temperature":0.5,"tools":[{}]}`)
+	var p dialect.Prompt
+	assert.Zero(t, testing.AllocsPerRun(20, func() {
+		Codec{}.ReadPrompt(dialect.OpChat, plain, &p)
+		Codec{}.ReadPrompt(dialect.OpChat, escaped, &p)
+		Codec{}.ReadPrompt(dialect.OpResponses, parts, &p)
+	}))
+
+	var st dialect.Rewriting
+	var out []byte
+	for op, events := range map[dialect.Op][]byte{dialect.OpChat: burst(true), dialect.OpResponses: explode(t, dialect.OpResponses, []byte(itemsWhole))} {
+		assert.Zero(t, testing.AllocsPerRun(20, func() {
+			out, _, _ = Rewriter{}.AppendEvents(out[:0], events, op, &st, keep)
+			st.Reset()
+		}), op)
+	}
+	edit := dialect.Edit{Replace: true, Text: []byte("other")}
+	other := editor(func(*dialect.Text) dialect.Edit { return edit })
+	events := burst(true)
+	assert.Zero(t, testing.AllocsPerRun(20, func() {
+		out, _, _ = Rewriter{}.AppendEvents(out[:0], events, dialect.OpChat, &st, other)
+		st.Reset()
+	}))
+}
