@@ -87,6 +87,10 @@ func (x *exchange) answer(f *cache.Form) *dialect.Error {
 	if e != nil {
 		return e
 	}
+	if f.Stream && x.ruling != nil && x.ruling.stopped { // the policies' terminal event is the last one
+		end := lastEvent(f.Body)
+		f.Tail, f.TailEnd, f.Terminal = min(f.Tail, end), min(f.TailEnd, end), end
+	}
 	x.setHeaders()
 	if !f.Stream {
 		x.sent = int64(len(f.Body))
@@ -98,9 +102,7 @@ func (x *exchange) answer(f *cache.Form) *dialect.Error {
 		out = append(out, f.Body[f.Tail:f.TailEnd]...)
 	}
 	out = append(out, f.Body[f.TailEnd:f.Terminal]...)
-	if x.ruling == nil || !x.ruling.stopped { // else the terminal event has gone out already
-		out = x.appendReceipt(out)
-	}
+	out = x.appendReceipt(out)
 	x.out = append(out, f.Body[f.Terminal:]...)
 	x.sendOut()
 	return nil
@@ -129,9 +131,15 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 		if err != nil {
 			return x.sent, x.endStream(w, err)
 		}
-		if atTerminal {
+		switch {
+		case atTerminal:
 			x.settleStream()
 			part = append(x.appendReceipt(x.out[:0]), part...)
+			x.out = part[:0]
+		case ended: // by a policy: the provider has not told what it costs
+			x.price()
+			at := lastEvent(part)
+			part = append(x.appendReceipt(append(x.out[:0], part[:at]...)), part[at:]...)
 			x.out = part[:0]
 		}
 		if len(part) == 0 {
@@ -154,6 +162,19 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 			x.cork()
 		}
 	}
+}
+
+// lastEvent is where the last of whole events begins.
+func lastEvent(events []byte) (at int) {
+	for next := 0; next < len(events); {
+		at = next
+		n := stream.Next(events[at:])
+		if n == 0 {
+			break
+		}
+		next = at + n
+	}
+	return at
 }
 
 var errLate = errors.New("the time of x-wedge-timeout is over")
