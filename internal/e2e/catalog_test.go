@@ -11,7 +11,7 @@ import (
 
 // catalog is a catalog while a test writes it: the entries of its sections as YAML.
 type catalog struct {
-	providers, models, experiments, prices, keys []string
+	providers, models, experiments, policies, prices, keys []string
 }
 
 // at adds a provider at an address.
@@ -27,6 +27,15 @@ func (c *catalog) model(name, more string, targets ...string) *catalog {
 	}
 	c.models = append(c.models, fmt.Sprintf(`{name: %s%s, versions: [{version: 1.0.0, status: production, targets: [%s]}]}`,
 		name, more, strings.Join(targets, ", ")))
+	return c
+}
+
+// policy adds a policy whose module is a file. more are further fields, such as "on_error: deny".
+func (c *catalog) policy(name, file, hooks, more string) *catalog {
+	if more != "" {
+		more = ", " + more
+	}
+	c.policies = append(c.policies, fmt.Sprintf(`{name: %s, module: "file:%s", hooks: [%s]%s}`, name, file, hooks, more))
 	return c
 }
 
@@ -58,6 +67,7 @@ func (c *catalog) String() string {
 	section("providers", c.providers)
 	section("models", c.models)
 	section("experiments", c.experiments)
+	section("policies", c.policies)
 	section("prices", c.prices)
 	section("keys", c.keys)
 	return b.String()

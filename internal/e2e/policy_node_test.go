@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/internal/testkit"
+)
+
+// policyStatus is what the tests read of a policy on GET /status.
+type policyStatus struct {
+	Name, Digest, Hooks string
+	State               struct {
+		Calls       uint64
+		Errors      map[string]uint64
+		Instances   int
+		Memory      uint64
+		KeyValues   int `json:"kv_bytes"`
+		Isolation   string
+		Quarantined *time.Time `json:"quarantined_until"`
+		Fallback    string
+	}
+}
+
+// policies are the policies in use, by name.
+func (n *node) policies(t testing.TB) map[string]policyStatus {
+	t.Helper()
+	var s struct{ Policies []policyStatus }
+	n.operator(t).getJSON("/status", &s)
+	out := map[string]policyStatus{}
+	for _, p := range s.Policies {
+		out[p.Name] = p
+	}
+	return out
+}
+
+// explained is what the tests read of GET /explain/{id}.
+type explained struct {
+	Policies []struct {
+		Name, Verdict, Error string
+		TookMS               float64 `json:"took_ms"`
+	}
+	Attempts []struct{ Target, Result string }
+	Version  struct{ Version, Reason string }
+}
+
+// explain tells what became of an answer's request; a stream's is over a moment after its last byte.
+func (n *node) explain(t testing.TB, a *answer) (e explained) {
+	t.Helper()
+	path := "/explain/" + a.header.Get("X-Request-Id")
+	operator := n.operator(t)
+	testkit.Eventually(t, 5*time.Second, func() error {
+		if found := operator.get(path); found.status != 200 {
+			return fmt.Errorf("%d %s", found.status, found.body)
+		}
+		return nil
+	})
+	operator.getJSON(path, &e)
+	return e
+}
+
+// publish writes a new catalog and waits until the node uses it.
+func (n *node) publish(t testing.TB, c *catalog) {
+	t.Helper()
+	before := n.status(t).Bundle.Digest
+	n.offer(t, c.String())
+	testkit.Eventually(t, startTime, func() error {
+		s := n.status(t)
+		if s.Refused != nil {
+			return fmt.Errorf("the catalog was refused: %s", s.Refused.Reason)
+		}
+		if s.Bundle.Digest == before {
+			return fmt.Errorf("the node still uses the old catalog")
+		}
+		return nil
+	})
+}
+
+// refuse writes a new catalog, waits until the node refuses it, and returns why.
+func (n *node) refuse(t testing.TB, c *catalog) (reason string) {
+	t.Helper()
+	before := n.status(t)
+	n.offer(t, c.String())
+	testkit.Eventually(t, startTime, func() error {
+		s := n.status(t)
+		require.Equal(t, before.Bundle.Digest, s.Bundle.Digest, "the last good catalog stays")
+		if s.Refused == nil || before.Refused != nil && s.Refused.Reason == before.Refused.Reason {
+			return fmt.Errorf("the catalog has not been refused yet")
+		}
+		reason = s.Refused.Reason
+		return nil
+	})
+	return reason
+}
+
+// offer puts a catalog in the place of the node's in one step.
+func (n *node) offer(t testing.TB, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(n.catalog+".new", []byte(text), 0o600))
+	require.NoError(t, os.Rename(n.catalog+".new", n.catalog))
+}
