@@ -22,21 +22,22 @@ func (x *exchange) decide() *dialect.Error {
 	}
 	r := newRuling(c)
 	x.ruling = r
+	r.model, r.version, r.exp, r.arm, r.why = x.model, x.version, x.exp, x.arm, x.why
 	if c.hooks&(policy.Route|policy.Prompt) == 0 {
 		r.keepStates()
 		return nil
 	}
 	x.readPrompt()
-	began := time.Now()
+	began := time.Since(x.start) // which takes half as long as time.Now
 	for i, p := range c.policies {
 		if !p.sees(policy.Route | policy.Prompt) {
 			continue
 		}
 		e := x.ask(i, p)
-		now := time.Now()
-		r.verdicts[i].took = now.Sub(began)
+		now := time.Since(x.start)
+		r.verdicts[i].took = now - began
 		p.calls[onRequest].Inc()
-		p.seconds[onRequest].Observe(int64(now.Sub(began)))
+		p.seconds[onRequest].Observe(int64(now - began))
 		if began = now; e != nil {
 			return e
 		}
@@ -45,9 +46,6 @@ func (x *exchange) decide() *dialect.Error {
 		}
 	}
 	r.keepStates()
-	if r.changed {
-		x.recalled, x.place = nil, nil
-	}
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wedge-proxy/wedge/proxy/cache"
-	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/request"
 )
@@ -48,13 +47,43 @@ const (
 )
 
 type memoEntry struct {
-	body   []byte
-	doc    document       // its slices are the entry's own
-	edits  *request.Edits // digest is the body's after these
-	digest [32]byte
-	again  atomic.Bool // asked for since another body wanted the slot
-	last   atomic.Pointer[decided]
-	prompt [opCount]atomic.Pointer[dialect.Prompt] // what the body asks, once a policy wanted to know
+	body    []byte
+	doc     document // its slices are the entry's own
+	digests [4]atomic.Pointer[editedDigest]
+	again   atomic.Bool // asked for since another body wanted the slot
+	last    atomic.Pointer[decided]
+	prompt  [opCount]atomic.Pointer[dialect.Prompt] // what the body asks, once a policy wanted to know
+}
+
+// editedDigest is a body's digest after a version's edits.
+type editedDigest struct {
+	edits *request.Edits
+	sum   [32]byte
+}
+
+// digestAfter is the body's digest after edits, if it is known; e may be nil.
+func (e *memoEntry) digestAfter(edits *request.Edits) (sum [32]byte, ok bool) {
+	if e == nil {
+		return sum, false
+	}
+	for i := range e.digests {
+		if d := e.digests[i].Load(); d != nil && d.edits == edits {
+			return d.sum, true
+		}
+	}
+	return sum, false
+}
+
+// learnDigest remembers a digest while there is room; e may be nil.
+func (e *memoEntry) learnDigest(edits *request.Edits, sum [32]byte) {
+	if e == nil {
+		return
+	}
+	for i := range e.digests {
+		if e.digests[i].CompareAndSwap(nil, &editedDigest{edits, sum}) {
+			return
+		}
+	}
 }
 
 // promptOf is what the body asks; its texts are the entry's own.
@@ -76,14 +105,11 @@ type decided struct {
 	user      []byte
 	session   []byte
 
-	rules   cacheRules
-	forced  []byte
-	model   *catalog.Model
-	version *version
-	why     string
-	exp     *catalog.Experiment
-	arm     int
+	rules  cacheRules
+	forced []byte
+	resolved
 	key     cache.Key
+	keyless bool // policies changed the request that was remembered
 	hit     atomic.Pointer[preparedHit]
 }
 
@@ -114,6 +140,9 @@ func (m *memo) forget() {
 	for i := range m.slots {
 		if e := m.slots[i].Load(); e != nil {
 			e.last.Store(nil)
+			for i := range e.digests {
+				e.digests[i].Store(nil)
+			}
 		}
 	}
 }
@@ -123,7 +152,8 @@ func learn(place *atomic.Pointer[memoEntry], body []byte, d document, edits *req
 	if old := place.Load(); old != nil && old.again.Swap(false) && !bytes.Equal(old.body, body) {
 		return
 	}
-	e := &memoEntry{body: bytes.Clone(body), edits: edits, digest: digest, doc: d}
+	e := &memoEntry{body: bytes.Clone(body), doc: d}
+	e.learnDigest(edits, digest)
 	e.doc.model, e.doc.user, e.doc.metadataUser = bytes.Clone(d.model), bytes.Clone(d.user), bytes.Clone(d.metadataUser)
 	place.Store(e)
 }
@@ -131,12 +161,13 @@ func learn(place *atomic.Pointer[memoEntry], body []byte, d document, edits *req
 // digestDocument is SHA-256 over the body's canonical form after the version's edits.
 func (x *exchange) digestDocument() [32]byte {
 	edits := x.version.edits[x.op]
-	if x.known != nil && x.known.edits == edits {
-		return x.known.digest
+	if digest, ok := x.known.digestAfter(edits); ok {
+		return digest
 	}
 	x.parseAgain()
 	x.keyBuf = x.view.AppendCanonical(x.keyBuf[:0], edits)
 	x.digest = sha256.Sum256(x.keyBuf)
+	x.known.learnDigest(edits, x.digest)
 	return x.digest
 }
 
@@ -171,18 +202,22 @@ func (x *exchange) recall() bool {
 
 // remember lets the memo know a request that was answered from memory: it is likely to come again.
 func (x *exchange) remember() {
-	if x.place == nil || x.recalled != nil {
+	if x.place == nil || x.recalled != nil || x.ruling != nil && x.ruling.edited {
 		return
 	}
 	if x.parsed {
 		learn(x.place, x.ctx.Request.Body(), x.doc, x.version.edits[x.op], x.digest)
 		return
 	}
-	if !x.timeout.IsZero() || x.model.DrawsAnew() {
+	d := resolved{x.model, x.version, x.exp, x.arm, x.why}
+	if x.ruling != nil {
+		d = x.ruling.resolved
+	}
+	if x.timed || d.model.DrawsAnew() {
 		return // the next one will not be decided alike
 	}
 	x.known.last.Store(&decided{
 		snap: x.snap, who: x.who, uri: bytes.Clone(x.ctx.Request.Header.RequestURI()), head: bytes.Clone(x.ctx.Request.Header.RawHeaders()),
-		user: bytes.Clone(x.units.User), session: bytes.Clone(x.units.Session), rules: x.rules, forced: bytes.Clone(x.forced), model: x.model, version: x.version, why: x.why, exp: x.exp, arm: x.arm, key: x.key,
+		user: bytes.Clone(x.units.User), session: bytes.Clone(x.units.Session), rules: x.rules, forced: bytes.Clone(x.forced), resolved: d, key: x.key, keyless: x.changed(),
 	})
 }

@@ -84,6 +84,7 @@ type state struct {
 	streaming bool   // the client asked for a stream
 	forced    []byte // x-wedge-provider
 	timeout   time.Time
+	timed     bool // by the client
 
 	// What the cache said.
 	rules  cacheRules

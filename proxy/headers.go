@@ -88,7 +88,7 @@ func (x *exchange) readControls() *dialect.Error {
 		if err != nil || d <= 0 {
 			return fail(codeInvalidRequest, "", "x-wedge-timeout is not a duration such as 30s")
 		}
-		x.timeout = x.start.Add(d)
+		x.timeout, x.timed = x.start.Add(d), true
 	}
 	if enc := h.ContentEncoding(); len(enc) > 0 && !bytes.EqualFold(enc, []byte("identity")) {
 		return fail(codeInvalidRequest, "", "the request body is encoded; send it without content-encoding")

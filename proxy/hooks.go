@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"time"
 
+	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/policy"
 	"github.com/wedge-proxy/wedge/policy/abi"
 	"github.com/wedge-proxy/wedge/proxy/budget"
@@ -220,9 +222,33 @@ const maxStates = 128
 
 // tag counts a policy's tag.
 func (x *exchange) tag(p *boundPolicy, a abi.Action) {
-	name, value := a.Pair()
-	x.s.metrics.policyTags.With(p.Name, string(name), string(value)).Inc()
+	x.s.metrics.tag(p, a)
 }
+
+// tag counts a tag. What was counted before is found without allocating.
+func (m *metrics) tag(p *boundPolicy, a abi.Action) {
+	known := p.tags.Load()
+	if known != nil {
+		if c := (*known)[string(a.Payload)]; c != nil {
+			c.Inc()
+			return
+		}
+	}
+	name, value := a.Pair()
+	c := m.policyTags.With(p.Name, string(name), string(value))
+	c.Inc()
+	more := map[string]*obs.Counter{string(a.Payload): c}
+	if known != nil {
+		if len(*known) >= maxKnownTags {
+			return
+		}
+		maps.Copy(more, *known)
+	}
+	p.tags.CompareAndSwap(known, &more)
+}
+
+// maxKnownTags is how many of a policy's tags are found without allocating.
+const maxKnownTags = 128
 
 // ended is a finished request that a policy is to be told of.
 type ended struct {
@@ -306,8 +332,7 @@ func (s *Server) tell(e ended, list []byte) []byte {
 			break
 		}
 		if rest = next; a.Tag == abi.TagMetric {
-			name, value := a.Pair()
-			s.metrics.policyTags.With(e.policy.Name, string(name), string(value)).Inc()
+			s.metrics.tag(e.policy, a)
 		}
 	}
 	return list

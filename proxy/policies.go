@@ -38,6 +38,7 @@ type boundPolicy struct {
 	deny    bool        // on_error
 	headers []seenHeader
 
+	tags    atomic.Pointer[map[string]*obs.Counter]
 	calls   [hookKinds]*obs.Counter
 	seconds [hookKinds]*obs.Histogram
 }

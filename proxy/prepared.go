@@ -27,7 +27,7 @@ func (x *exchange) preparedHit() *preparedHit {
 
 // preparable says that the next equal request is likely to be answered like this one.
 func (x *exchange) preparable() bool {
-	return x.recalled != nil && x.cache == cacheHitMemory && x.failure == nil
+	return x.recalled != nil && x.cache == cacheHitMemory && x.failure == nil && !x.changed()
 }
 
 // prepareHit keeps for the next equal request what its answer will have in common with this one.

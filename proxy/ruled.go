@@ -13,6 +13,9 @@ import (
 // ruled says that a policy answers the request.
 func (x *exchange) ruled() bool { return x.ruling != nil && x.ruling.answers }
 
+// changed says that policies decided something that another equal request may be decided otherwise about.
+func (x *exchange) changed() bool { return x.ruling != nil && x.ruling.changed }
+
 // answerRuled answers with a policy's words, as a provider would.
 func (x *exchange) answerRuled() *dialect.Error {
 	x.cache, x.reason = cacheBypass, "a policy answered"

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wedge-proxy/wedge/policy"
 	"github.com/wedge-proxy/wedge/policy/abi"
+	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -38,6 +39,7 @@ type ruling struct {
 type decisions struct {
 	chain     *chain
 	prompt    *dialect.Prompt // of the request's body
+	resolved                  // as it was before the policies
 	changed   bool            // an answer or a key may differ from what equal requests get
 	edited    bool            // body is the request's body
 	editing   bool            // before is the body before the list under way
@@ -53,6 +55,15 @@ type decisions struct {
 	seq       uint32 // chunks seen
 	tokens    uint32
 	stopped   bool
+}
+
+// resolved is what the request's own words lead to.
+type resolved struct {
+	model   *catalog.Model
+	version *version
+	exp     *catalog.Experiment
+	arm     int
+	why     string
 }
 
 // verdict is what became of one policy.

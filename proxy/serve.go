@@ -195,7 +195,7 @@ func (x *exchange) lookup() bool {
 		return false
 	}
 	x.cache = cacheMiss
-	if x.recalled == nil {
+	if x.recalled == nil || x.recalled.keyless || x.changed() {
 		x.computeKey()
 	}
 	if x.rules.noCache {

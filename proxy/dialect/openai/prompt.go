@@ -383,7 +383,7 @@ func (r *request) gather(g *gather, text extent) {
 	again.b, again.i = r.b[:text.end], text.at
 	switch again.peek() {
 	case '"':
-		g.add(again.str())
+		g.add(r.b[text.at+1 : text.end-1])
 	case '[':
 		again.enter('[')
 		for ok := again.more(']', true); ok; ok = again.more(']', false) {

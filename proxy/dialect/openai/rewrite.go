@@ -25,8 +25,9 @@ type rewriting struct {
 	choices []rewritten
 	head    []byte // of chunks: the members that all repeat, a comma behind each; of responses: the response object
 	items   []byte // of responses: the finished items as sent, a comma before each but the first
-	added   int64  // events that the provider did not number
-	next    int64  // the number that an event added now gets
+	shape   shape
+	added   int64 // events that the provider did not number
+	next    int64 // the number that an event added now gets
 	stopped bool
 	reason  []byte // with stopped
 
@@ -67,7 +68,7 @@ func (s *rewriting) Reset() {
 	}
 	*s = rewriting{
 		choices: choices[:0], head: kept(s.head), items: kept(s.items), reason: kept(s.reason), decoded: kept(s.decoded),
-		lines: kept(s.lines), patches: s.patches[:0], texts: kept(s.texts),
+		lines: kept(s.lines), patches: s.patches[:0], texts: kept(s.texts), shape: shape{around: kept(s.shape.around)},
 	}
 }
 

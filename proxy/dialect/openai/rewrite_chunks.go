@@ -19,9 +19,14 @@ type written struct {
 
 // chunk edits an event of chat/completions or completions, and reports whether it is valid.
 func (w *rewriter) chunk() bool {
+	if d, ok := w.shape.match(w.data); ok {
+		return w.editDelta(&d)
+	}
 	if len(w.head) == 0 {
 		w.keepHead()
 	}
+	var only written
+	count := 0
 	var f fields
 	f.b = w.data
 	f.enter('{')
@@ -32,12 +37,51 @@ func (w *rewriter) chunk() bool {
 		}
 		f.enter('[')
 		for more := f.more(']', true); more; more = f.more(']', false) {
-			if c := w.readChoice(&f, "delta"); f.bad || !w.editDelta(&c) {
+			only = w.readChoice(&f, "delta")
+			if count++; f.bad || !w.editDelta(&only) {
 				return false
 			}
 		}
 	}
-	return f.end()
+	if !f.end() {
+		return false
+	}
+	if count == 1 && w.onlyText(&only) {
+		w.shape.keep(w.data, only.index, only.text)
+	}
+	return true
+}
+
+// onlyText says whether a text is all that the choice brings of what an edit may change.
+func (w *rewriter) onlyText(d *written) bool {
+	return len(w.inside(d.text)) > 0 && !isSet(w.of(d.finish)) && !isSet(w.of(d.tells[0])) && !isSet(w.of(d.tells[1]))
+}
+
+// shape is what stands around the text of an event that brings nothing but text. The next event is most often the
+// same around another text, and need not be taken apart.
+type shape struct {
+	around []byte
+	at     int // where in it the text lies; 0 without a shape
+	index  int64
+}
+
+// keep keeps the shape of the event that brings the string at text.
+func (s *shape) keep(data []byte, index int64, text extent) {
+	s.around = append(append(s.around[:0], data[:text.at+1]...), data[text.end-1:]...)
+	s.at, s.index = text.at+1, index
+}
+
+// match finds the text in an event of the same shape, where the text is not empty and free of escapes.
+func (s *shape) match(data []byte) (d written, ok bool) {
+	end := len(data) - len(s.around) + s.at
+	if s.at == 0 || end <= s.at || string(data[:s.at]) != string(s.around[:s.at]) || string(data[end:]) != string(s.around[s.at:]) {
+		return d, false
+	}
+	if text := data[s.at:end]; span(text, 0) != len(text) {
+		return d, false
+	}
+	d.index, d.text = s.index, extent{s.at - 1, end + 1}
+	return d, true
 }
 
 // keepHead keeps what the chunks that are added repeat.

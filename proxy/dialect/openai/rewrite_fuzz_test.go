@@ -119,15 +119,23 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
+var otherText = []byte("other")
+
 func BenchmarkAppendEvents(b *testing.B) {
-	events := burst(true)
-	for name, e := range map[string]editor{"unchanged": keep, "changed": func(*dialect.Text) dialect.Edit { return dialect.Edit{Replace: true, Text: events[:5]} }} {
+	for name, test := range map[string]struct {
+		events []byte
+		editor editor
+	}{
+		"same shape":   {burst(false), keep},
+		"other shapes": {burst(true), keep},
+		"changed":      {burst(true), func(*dialect.Text) dialect.Edit { return dialect.Edit{Replace: true, Text: otherText} }},
+	} {
 		b.Run(name, func(b *testing.B) {
 			var st dialect.Rewriting
 			var out []byte
 			b.ReportAllocs()
 			for b.Loop() {
-				out, _, _ = Rewriter{}.AppendEvents(out[:0], events, dialect.OpChat, &st, e)
+				out, _, _ = Rewriter{}.AppendEvents(out[:0], test.events, dialect.OpChat, &st, test.editor)
 				st.Reset()
 			}
 			require.NotEmpty(b, out)

@@ -126,6 +126,34 @@ func TestRewriteFlushesAtTheEnd(t *testing.T) {
 		added+`{"index":0,"delta":{"content":"A"},"logprobs":null,"finish_reason":null}]}`, `[DONE]`)), string(got))
 }
 
+// Events that differ in nothing but their text are not taken apart again.
+func TestRewriteEventsOfOneShape(t *testing.T) {
+	shaped := func(texts ...string) (out []byte) {
+		for _, text := range texts {
+			out = append(out, sse(chunkOf(`{"index":3,"delta":{"content":`+text+`},"logprobs":null}`))...)
+		}
+		return out
+	}
+	in := shaped(`"a"`, `"bc"`, `"d\"e"`, `""`, `null`, `"f"`, `"\u0067"`, `"h"`)
+	var log []string
+	got, _ := rewrite(t, dialect.OpChat, in, 8, recording(&log, upper))
+	assert.Equal(t, string(shaped(`"A"`, `"BC"`, `"D\"E"`, `""`, `null`, `"F"`, `"G"`, `"H"`)), string(got))
+	assert.Len(t, log, 6)
+	assert.Equal(t, `3 "bc" first=false last=false `, log[1])
+
+	var s shape
+	_, ok := s.match([]byte(`{"a":"b"}`))
+	assert.False(t, ok)
+	s.keep([]byte(`{"a":"b"}`), 3, extent{5, 8})
+	d, ok := s.match([]byte(`{"a":"xyz"}`))
+	assert.True(t, ok)
+	assert.Equal(t, written{index: 3, text: extent{5, 10}}, d)
+	for _, other := range []string{`{"a":""}`, `{"a":"x\n"}`, `{"b":"x"}`, `{"a":"x"} `, `{"a`, `{"a":"x","a":"y"}`} {
+		_, ok = s.match([]byte(other))
+		assert.False(t, ok, other)
+	}
+}
+
 func TestRewriteKeepsFrames(t *testing.T) {
 	in := ": hello\r\n\r\nid: 7\r\ndata:" + chunkOf(`{"index":0,"delta":{"content":"a"}}`) + "\r\n\r\n" +
 		"data: {\"choices\":[{\"delta\":\ndata:  {\"content\":\"b\"}}]}\n\n\n" +

@@ -1,9 +1,6 @@
 package openai
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
 // deepest is how many objects and arrays may lie inside one another in an answer.
 const deepest = 512
@@ -212,17 +209,24 @@ const (
 )
 
 // span returns the index of the first byte from b[i] on that a JSON string may not hold as it is (a quote, a
-// backslash or a control character), len(b) if there is none. It looks at 32 bytes at a time, then at eight: a mask's
-// lowest mark is always true, a higher one may be an echo.
+// backslash or a control character), len(b) if there is none. Most strings are short: it looks at eight bytes, then
+// at 32 at a time, then at eight again. A mask's lowest mark is always true, a higher one may be an echo.
 func span(b []byte, i int) int {
-	for ; len(b)-i >= 32; i += 32 {
-		w0, w1, w2, w3 := word(b[i:]), word(b[i+8:]), word(b[i+16:]), word(b[i+24:])
+	if i >= 0 && i < len(b)-7 {
+		w := word(b, i)
+		if m := marks(w) &^ w & highs; m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+		i += 8
+	}
+	for ; i >= 0 && i < len(b)-31; i += 32 {
+		w0, w1, w2, w3 := word(b, i), word(b, i+8), word(b, i+16), word(b, i+24)
 		if (marks(w0)|marks(w1)|marks(w2)|marks(w3))&highs != 0 {
 			break // one may be a byte beyond ASCII
 		}
 	}
-	for ; len(b)-i >= 8; i += 8 {
-		w := word(b[i:])
+	for ; i >= 0 && i < len(b)-7; i += 8 {
+		w := word(b, i)
 		if m := marks(w) &^ w & highs; m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
@@ -233,7 +237,11 @@ func span(b []byte, i int) int {
 	return i
 }
 
-func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+// word is the eight bytes of b at i. Where the compiler sees that they exist it is one load.
+func word(b []byte, i int) uint64 {
+	return uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 |
+		uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+}
 
 // marks has the high bit set in each byte of w that ends a span, in some behind one that does, and in most beyond
 // ASCII.
