@@ -52,10 +52,13 @@ func (c *policyBuildCmd) Run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if !r.unconfigured() {
-		if err := r.refusal(stdout); err != nil {
-			return err
-		}
+	if r.unconfigured() {
+		_, err = fmt.Fprintf(stdout, "%s: it wants a config, and was checked without: wedge policy check %[1]s --config tries one\n", m.file)
+	} else {
+		err = r.refusal(stdout)
+	}
+	if err != nil {
+		return err
 	}
 	if c.Output != "" {
 		if err := os.WriteFile(c.Output, m.code, 0o666); err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wedge-proxy/wedge/policy/abi"
+	w "github.com/wedge-proxy/wedge/policy/wasmhost/wasmtest"
 	"github.com/wedge-proxy/wedge/wasm/sdk"
 )
 
@@ -104,6 +106,14 @@ func TestPolicyBuildChecks(t *testing.T) {
 	copied, err := os.ReadFile(out)
 	require.NoError(t, err)
 	assert.Equal(t, good, copied)
+}
+
+func TestPolicyBuildWithoutAConfig(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, projectFile), []byte(`build: [cp, made, policy.wasm]`), 0o600))
+	wants := testGuest{calls: map[string][]byte{abi.ExportInit: w.I32Const(abi.ErrConfig)}}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "made"), wants.bytes(), 0o600))
+	assert.Contains(t, done(t, "policy", "build", dir), "it wants a config, and was checked without")
 }
 
 // The author's loop, from nothing to a measured policy.
