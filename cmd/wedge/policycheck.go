@@ -225,10 +225,10 @@ func list(words []string, none string) string {
 // samples are views such as a node sends, one for each call that the hooks bind.
 func samples(hooks policy.Hook) (steps []cases.Step) {
 	all := [...]cases.Step{
-		policy.OnRequest:  {Kind: policy.OnRequest, Request: sampleRequest()},
+		policy.OnRequest: {Kind: policy.OnRequest, Request: sampleRequest()},
 		policy.OnResponse: {Kind: policy.OnResponse, Response: abi.Response{ID: 1, Status: 200, Input: 42, Output: 8,
 			Text: []byte(sampleText), Finish: []byte("stop")}},
-		policy.OnChunk:    {Kind: policy.OnChunk, Chunk: abi.Chunk{Flags: abi.ChunkFirst, ID: 1, Text: []byte(" Wedge")}},
+		policy.OnChunk: {Kind: policy.OnChunk, Chunk: abi.Chunk{Flags: abi.ChunkFirst, ID: 1, Text: []byte(" Wedge")}},
 		policy.OnDone: {Kind: policy.OnDone, Done: abi.Done{ID: 1, Status: 200, TTFT: 180_000, Duration: 900_000, Input: 42, Output: 8,
 			CostNanoUSD: 26_500, Model: []byte("support-bot"), Version: []byte("1.0.0"), Target: []byte("us")}},
 	}
