@@ -99,7 +99,7 @@ func obedient() []byte {
 	isDone := w.Code(field(0), w.I32Const('W'|'D'<<8|'G'<<16|'D'<<24), w.Op(opI32Eq))
 	return guest{
 		caps: abi.CapHeaders | abi.CapChunk | abi.CapResponse | abi.CapDone,
-		request: w.Code(row, w.Load(w.OpI32Load, 0), w.Op(w.OpI32Eqz), w.If(w.I64Const(0), w.Op(w.OpReturn)),
+		request: w.Code(field(120+4), w.I32Const(4+16), w.Op(w.OpI32LtU), w.If(w.I64Const(0), w.Op(w.OpReturn)),
 			packed(w.Code(value(0), w.I32Const(bufferAt), w.Op(w.OpI32Add)), value(4))),
 		others: w.Code(isDone, w.If(field(88+4), w.Op(w.OpI32Eqz), w.If(w.I64Const(0), w.Op(w.OpReturn)), state(88), w.Op(w.OpReturn)),
 			field(48+4), w.Op(w.OpI32Eqz), w.If(w.I64Const(0), w.Op(w.OpReturn)), state(48)),
