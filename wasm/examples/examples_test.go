@@ -41,10 +41,11 @@ const (
 	memory   = 32 << 20
 )
 
-// load loads a module into a host of its own, so that no key-values are shared.
-func load(t testing.TB, e *example, module, config []byte) (*wasmhost.Program, error) {
+// load loads a module into a host of its own, so that no key-values are shared. What is compiled is kept in the folder
+// cache, if there is one.
+func load(t testing.TB, e *example, module, config []byte, cache string) (*wasmhost.Program, error) {
 	t.Helper()
-	host, err := wasmhost.New(wasmhost.Options{})
+	host, err := wasmhost.New(wasmhost.Options{CacheDir: cache})
 	require.NoError(t, err)
 	t.Cleanup(host.Close)
 	p, err := host.Load(t.Context(), wasmhost.Spec{Name: e.name, Module: module, Config: config, Hooks: e.hooks,
@@ -102,9 +103,10 @@ func checkNative(t *testing.T, e *example, c *cases.Case) {
 }
 
 func checkModule(t *testing.T, e *example, module []byte) {
+	cache := filepath.Join(t.TempDir(), "cache")
 	for _, c := range readCases(t, e) {
 		t.Run(c.Name, func(t *testing.T) {
-			p, err := load(t, e, module, c.Config)
+			p, err := load(t, e, module, c.Config, cache)
 			if c.Refused {
 				require.Error(t, err)
 				return

@@ -99,7 +99,7 @@ func TestRandomRequests(t *testing.T) {
 			require.NoError(t, err)
 			programs := map[string]policy.Program{}
 			for _, lang := range e.langs {
-				p, err := load(t, e, guests.Build(t, lang, filepath.Join(e.name, lang)), config)
+				p, err := load(t, e, guests.Build(t, lang, filepath.Join(e.name, lang)), config, "")
 				require.NoError(t, err)
 				programs[lang] = p
 			}

@@ -15,7 +15,8 @@ import (
 // Output is the file that every build command writes, in the project's folder.
 const Output = "policy.wasm"
 
-//go:embed c/wedge1.h c/wedge1.d c/wedge1.zig go/*.go rust/src/wedge1.rs assemblyscript/wedge1.ts js/build.mjs all:templates
+//go:embed c/wedge1.h c/wedge1.d c/wedge1.zig rust/src/wedge1.rs assemblyscript/wedge1.ts js/build.mjs all:templates
+//go:embed go/actions.go go/guest.go go/json.go go/view.go go/wedge1.go
 var sources embed.FS
 
 // language says how policies are written in one language.

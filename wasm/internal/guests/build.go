@@ -139,6 +139,9 @@ func writeTree(dir string, files map[string][]byte) error {
 
 func needTools(t testing.TB, lang string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("compilers take long: this runs without -short")
+	}
 	for _, tool := range tools[lang] {
 		if _, err := lookPath(tool); err != nil {
 			missing(t, fmt.Sprintf("%s is not installed: scripts/setup.sh installs what policies in %s need", tool, lang))

@@ -364,7 +364,7 @@ impl<'a> Pairs<'a> {
     /// The value of a name; the case of ASCII letters does not count.
     #[inline(always)]
     pub fn get(self, name: &[u8]) -> Option<&'a [u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter().find(|(n, _)| same(n, name) || n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
@@ -789,6 +789,15 @@ pub fn hash(seed: u64, text: &[u8]) -> u64 {
     h ^= h >> 33;
     h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
     h ^ h >> 33
+}
+
+/// Whether two texts are equal, eight bytes at a time: the node counts every turn of a loop.
+#[inline]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    let (mut x, mut y) = (a.chunks_exact(8), b.chunks_exact(8));
+    a.len() == b.len()
+        && x.by_ref().zip(y.by_ref()).all(|(x, y)| View(x).u64(0) == View(y).u64(0))
+        && x.remainder().iter().eq(y.remainder())
 }
 
 /// The members of a JSON object as name and value, enough for a config. A string comes without its quotes, its escapes
