@@ -136,7 +136,7 @@ func TestLanguages(t *testing.T) {
 	require.NoError(t, err)
 	folders := 0
 	for _, entry := range entries {
-		if entry.IsDir() {
+		if entry.IsDir() && entry.Name() != "testdata" { // rapid's, after a failure
 			folders++
 		}
 	}

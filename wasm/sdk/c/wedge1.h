@@ -538,7 +538,7 @@ WEDGE1_FN void wedge1_kv_add(wedge1_actions *a, wedge1_str key, int64_t delta, u
 /* ---- imports: what is used is imported -------------------------------------------------------------------------- */
 
 WEDGE1_IMPORT("log") void wedge1_log(uint32_t level, const uint8_t *text, uint32_t len);
-/* The length of the value, which is cut to cap in dst; negative if there is none. */
+/* Copies the value to dst if it fits, and returns its length; negative if there is none. */
 WEDGE1_IMPORT("kv_get") int32_t wedge1_kv_read(const uint8_t *key, uint32_t key_len, uint8_t *dst, uint32_t cap);
 /* 0, or negative if the value cannot be kept. */
 WEDGE1_IMPORT("kv_put") int32_t wedge1_kv_write(const uint8_t *key, uint32_t key_len, const uint8_t *value, uint32_t len, uint32_t ttl_s);
