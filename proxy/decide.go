@@ -164,6 +164,9 @@ func appendTargets(dst []abi.Target, v *version, now time.Time) []abi.Target {
 		if t.live.Healthy(now) {
 			row.Flags = abi.TargetHealthy
 		}
+		if now.Before(t.live.EjectedUntil()) {
+			row.Flags |= abi.TargetBreaker
+		}
 		dst = append(dst, row)
 	}
 	return dst

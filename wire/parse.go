@@ -232,7 +232,7 @@ func readPolicy(v value) Policy {
 		may("config", object(&p.Config)),
 		may("limits", func(v value) {
 			v.record(
-				may("memory", size(&p.Memory, 64<<10, 4<<30)),
+				may("memory", size(&p.Memory, 64<<10, 1<<30)),
 				may("time", duration(&p.Time, time.Microsecond)),
 			)
 		}),

@@ -103,7 +103,7 @@ const (
 	TagSystem         Tag = 14 // u32 mode (SystemPrepend, SystemReplace), rest: text
 	TagMessage        Tag = 15 // u32 index of the message, rest: its new text
 	TagMaxTokens      Tag = 16 // u32
-	TagTimeout        Tag = 17 // u32 milliseconds
+	TagTimeout        Tag = 17 // u32 milliseconds, for the whole answer
 	TagLog            Tag = 18 // u32 level (LogDebug …), rest: text
 	TagKVPut          Tag = 19 // u32 TTL in seconds (0: while the node runs), u16 length of key, key, rest: value
 	TagKVAdd          Tag = 20 // i64 delta, u32 TTL in seconds, rest: key

@@ -143,7 +143,7 @@ func (a *Actions) Message(index uint32, text []byte) { addU32(a, 15, index, text
 // MaxTokens bounds the tokens of the answer.
 func (a *Actions) MaxTokens(n uint32) { addU32(a, 16, n, "") }
 
-// Timeout bounds the time of an attempt, in milliseconds.
+// Timeout bounds the time of the whole answer, in milliseconds.
 func (a *Actions) Timeout(ms uint32) { addU32(a, 17, ms, "") }
 
 // The levels of Log.
