@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wedge-proxy/wedge/policy"
+	"github.com/wedge-proxy/wedge/policy/wasmhost"
 	"github.com/wedge-proxy/wedge/proxy"
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -34,7 +38,8 @@ type verdict struct {
 // Help is the part of the help text below the flags' summary.
 func (checkCmd) Help() string {
 	return `Lists every problem of a catalog as FILE:LINE:COLUMN: field: what is wrong, and exits 1 if there is one. Warnings
-name valid fields that a node of this build does not act on; it refuses a catalog that has them.
+name valid fields that a node of this build does not act on, and modules of policies that are not here; a node refuses
+a catalog that has them. Modules that are here are loaded as a node does.
 
 Examples:
   wedge check catalog.yaml
@@ -78,15 +83,43 @@ func judge(file string, data []byte, support wire.Support) *verdict {
 		v.Problems = refused.List
 		return v
 	}
+	if missing, is := errors.AsType[*wire.Problems](c.LoadModules(filepath.Dir(file), os.ReadFile)); is {
+		v.Warnings = missing.List // they may lie where the node runs
+	}
+	if v.Problems = append(v.Problems, moduleFaults(c)...); len(v.Problems) > 0 {
+		return v
+	}
 	v.OK, v.Digest = true, c.Digest()
 	v.counts = strings.Join([]string{
 		plural(len(c.Providers), "provider"), plural(len(c.Models), "model"), plural(versions(c), "version"),
 		plural(len(c.Experiments), "experiment"), plural(len(c.Keys), "key"), plural(len(c.Budgets), "budget"),
 	}, ", ")
 	if lacking, is := errors.AsType[*wire.Problems](c.CheckSupported(support)); is {
-		v.Warnings = lacking.List
+		v.Warnings = append(v.Warnings, lacking.List...)
 	}
 	return v
+}
+
+// moduleFaults are the faults of the policies' modules that were read.
+func moduleFaults(c *wire.Catalog) (faults []wire.Problem) {
+	host, err := wasmhost.New(wasmhost.Options{})
+	if err != nil {
+		return nil
+	}
+	defer host.Close()
+	for i := range c.Policies {
+		p := &c.Policies[i]
+		hooks, err := policy.ParseHooks(p.Hooks)
+		if p.Code() == nil || err != nil {
+			continue
+		}
+		for _, f := range host.Check(context.Background(), wasmhost.Spec{
+			Name: p.Name, Module: p.Code(), Config: p.Config, Hooks: hooks, Isolation: isolations[p.Isolation], Memory: p.Memory, Time: p.Time,
+		}) {
+			faults = append(faults, c.ProblemAt(fmt.Sprintf("policies[%d].module", i), f.Text))
+		}
+	}
+	return faults
 }
 
 func versions(c *wire.Catalog) int {

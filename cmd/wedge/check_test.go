@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wedge-proxy/wedge/proxy"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -81,4 +82,28 @@ func TestReadInput(t *testing.T) {
 	assert.Equal(t, goodCatalog, string(data))
 	_, err = readInput("/does/not/exist", nil)
 	assert.ErrorContains(t, err, "cannot read the catalog: open /does/not/exist")
+}
+
+func TestCheckLoadsModules(t *testing.T) {
+	dir := t.TempDir()
+	good, err := os.ReadFile("../../wasm/examples/route-by-language/c/policy.wasm")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "good.wasm"), good, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.wasm"), []byte("\x00asm\x0d\x00\x01\x00"), 0o600))
+	text := goodCatalog + "policies:\n  - {name: good, module: \"file:good.wasm\", hooks: [route], config: {fr: eu}}\n"
+	file := filepath.Join(dir, "c.yaml")
+
+	v := judge(file, []byte(text), proxy.Support)
+	assert.True(t, v.OK, v.Problems)
+	assert.Empty(t, v.Warnings)
+
+	v = judge(file, []byte(text+"  - {name: gone, module: \"file:gone.wasm\", hooks: [route]}\n"), proxy.Support)
+	assert.True(t, v.OK)
+	require.Len(t, v.Warnings, 1)
+	assert.Equal(t, "policies[1].module", v.Warnings[0].Path)
+
+	v = judge(file, []byte(text+"  - {name: bad, module: \"file:bad.wasm\", hooks: [route]}\n"), proxy.Support)
+	assert.False(t, v.OK)
+	require.NotEmpty(t, v.Problems)
+	assert.Contains(t, v.Problems[0].Message, "component")
 }
