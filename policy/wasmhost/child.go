@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime/debug"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 const (
 	compileTime   = 10 * time.Second
 	compileMemory = 1 << 30 // bytes of address space on top of what the child has at its start
+	orphanCheck   = 100 * time.Millisecond
 	childReply    = 4 << 10 // bytes of the child's answer that are read
 )
 
@@ -40,6 +42,7 @@ func CompileChild(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot compile: %q is not a number of pages", last)
 	}
+	defer exitWithParent()()
 	debug.SetMemoryLimit(compileMemory * 3 / 4)
 	if err := limitSelf(); err != nil {
 		return fmt.Errorf("cannot bound the compiler: %w", err)
@@ -53,6 +56,27 @@ func CompileChild(args []string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	return nil
+}
+
+// exitWithParent ends the process soon after the node that started it: nobody waits for its work any more. The signal
+// that Linux offers for this would come with the end of the node's thread, which may be earlier.
+func exitWithParent() (stop func()) {
+	parent, done := os.Getppid(), make(chan struct{})
+	go func() {
+		tick := time.NewTicker(orphanCheck)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if os.Getppid() != parent {
+					os.Exit(1)
+				}
+			}
+		}
+	}()
+	return func() { close(done) }
 }
 
 // runChild compiles in a process of its own, which gets none of the node's environment.
