@@ -84,7 +84,7 @@ func (n *node) spoil(t *testing.T) {
 func TestPolicyKill(t *testing.T) {
 	t.Parallel()
 	rounds := 5
-	if testing.Short() {
+	if testing.Short() || raceBuilt() {
 		rounds = 2
 	}
 	p := startProvider(t, "--log-size", "0")

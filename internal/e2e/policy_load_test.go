@@ -83,3 +83,13 @@ func (n *node) resident(t testing.TB) (bytes int64) {
 	require.NoError(t, err)
 	return bytes << 10
 }
+
+// noGrowth compares the node's memory with what it was. The race detector keeps books of all memory that ever was.
+func (n *node) noGrowth(t testing.TB, before int64) error {
+	t.Helper()
+	const slack = 32 << 20
+	if after := n.resident(t); after > before+slack && !raceBuilt() {
+		return fmt.Errorf("%d MiB are resident, after %d MiB before", after>>20, before>>20)
+	}
+	return nil
+}
