@@ -24,6 +24,7 @@ var (
 	codeUnknownModel     = code{"unknown_model", 404}
 	codeMethodNotAllowed = code{"method_not_allowed", 405}
 	codeRequestTimeout   = code{"request_timeout", 408}
+	codeResumeLost       = code{"resume_lost", 409}
 	codePolicyDenied     = code{"policy_denied", 403}
 	codePolicyFailed     = code{"policy_failed", 503}
 	codeBodyTooLarge     = code{"body_too_large", 413}

@@ -22,6 +22,7 @@ var (
 	headerCache         = []byte("X-Wedge-Cache")
 	headerTimeout       = []byte("X-Wedge-Timeout")
 	headerProvider      = []byte("X-Wedge-Provider")
+	headerResume        = []byte("X-Wedge-Resume")
 	headerRequestID     = []byte("X-Request-Id")
 	headerWedgeID       = []byte("X-Wedge-Request-Id")
 	headerModel         = []byte("X-Wedge-Model")
@@ -89,6 +90,9 @@ func (x *exchange) readControls() *dialect.Error {
 			return fail(codeInvalidRequest, "", "x-wedge-timeout is not a duration such as 30s")
 		}
 		x.timeout, x.timed = x.start.Add(d), true
+	}
+	if v := h.PeekBytes(headerResume); len(v) > 0 && string(v) != "on" { // no stream tells what could be named here
+		return fail(codeResumeLost, "", "this node keeps nothing of the stream that x-wedge-resume names; send the request anew, without the header")
 	}
 	if enc := h.ContentEncoding(); len(enc) > 0 && !bytes.EqualFold(enc, []byte("identity")) {
 		return fail(codeInvalidRequest, "", "the request body is encoded; send it without content-encoding")

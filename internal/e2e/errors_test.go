@@ -169,6 +169,8 @@ func TestErrors(t *testing.T) {
 		{name: "no such version", body: ask("versioned@2.x", "Hello"), status: 404, code: "unknown_model", says: "2.x"},
 		{name: "reading a chat", method: "GET", status: 405, code: "method_not_allowed", says: "POST"},
 
+		{name: "a stream that nobody keeps", body: ask("good", "Hello", `"stream":true`), headers: []string{"x-wedge-resume", "req_0:3"}, status: 409, code: "resume_lost", says: "anew"},
+
 		{name: "target too slow", body: ask("hurried", "Hello"), status: 504, code: "upstream_timeout"},
 		{name: "client in a hurry", body: ask("slow", "Hello"), headers: []string{"x-wedge-timeout", "150ms"}, status: 504, code: "upstream_timeout", says: "x-wedge-timeout"},
 		{name: "not cached", body: ask("cached", "never asked"), headers: []string{"x-wedge-cache", "only-if-cached"}, status: 504, code: "not_cached"},
