@@ -402,8 +402,12 @@ func (x *exchange) edit(a abi.Action) error {
 	if err := x.view.Parse(out); err != nil {
 		return fmt.Errorf("%w: the edited body is not valid JSON: %w", policy.ErrActions, err)
 	}
+	doc := readDocument(&x.view, out)
+	if doc.stream && !x.doc.stream && !x.streaming {
+		return fmt.Errorf("%w: the edited body asks for a stream, and the client does not", policy.ErrActions)
+	}
 	r.body, r.spare, r.edited, r.changed = r.spare, r.body, true, true
-	x.parsed, x.known, x.doc = true, nil, readDocument(&x.view, r.body)
+	x.parsed, x.known, x.doc = true, nil, doc
 	x.readPrompt()
 	return nil
 }
