@@ -269,7 +269,7 @@ func (x *exchange) leftEarly() *dialect.Error {
 	if x.timeout.IsZero() || x.remaining(time.Hour) > 0 {
 		x.gone = true
 	}
-	return fail(codeUpstreamTimeout, "", "no answer came within x-wedge-timeout; allow more time")
+	return fail(codeUpstreamTimeout, "", "no answer came within "+x.limitName()+"; allow more time")
 }
 
 // explainFailure says what a broken attempt means to the client. Providers are named, their words are not repeated.

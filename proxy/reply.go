@@ -177,7 +177,7 @@ func lastEvent(events []byte) (at int) {
 	return at
 }
 
-var errLate = errors.New("the time of x-wedge-timeout is over")
+var errLate = errors.New("the request's own time is over")
 
 // endStream ends a stream: silently after a good end, with the dialect's terminal error otherwise, never with a good
 // end that the provider did not send.
@@ -201,7 +201,7 @@ func (x *exchange) endStream(w io.Writer, err error) error {
 		x.failure = x.explainFailure(err) // the provider's own event was passed on
 		return nil
 	case late:
-		x.failure = fail(codeUpstreamTimeout, "", "the answer did not end within x-wedge-timeout; allow more time")
+		x.failure = fail(codeUpstreamTimeout, "", "the answer did not end within "+x.limitName()+"; allow more time")
 	default:
 		x.failure = x.explainFailure(err)
 	}

@@ -323,7 +323,16 @@ func quoteShort(b []byte) string {
 	return strconv.Quote(string(b))
 }
 
-// remaining is the time left for the request, at most d. It is 0 when the client's x-wedge-timeout is over.
+// limitName says who limits the request's time.
+func (x *exchange) limitName() string {
+	if x.timed {
+		return "x-wedge-timeout"
+	}
+	return "the time that a policy gives it"
+}
+
+// remaining is the time left for the request, at most d. It is 0 when the time is over that the client or a policy
+// gives it.
 func (x *exchange) remaining(d time.Duration) time.Duration {
 	if x.timeout.IsZero() {
 		return d
