@@ -84,7 +84,8 @@ func TestPolicyActionsRoute(t *testing.T) {
 	})
 	t.Run("timeout", func(t *testing.T) {
 		began := time.Now()
-		ann.told(`{"target":"slow","timeout_ms":100}`, ask("all", "timeout")).wantError(t, 504, "upstream_timeout")
+		a := ann.told(`{"target":"slow","timeout_ms":100}`, ask("all", "timeout"))
+		assert.Contains(t, a.wantError(t, 504, "upstream_timeout"), "a policy")
 		assert.Less(t, time.Since(began), 5*time.Second)
 	})
 	t.Run("hedge", func(t *testing.T) {
@@ -162,11 +163,23 @@ func TestPolicyActionsPrompt(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a body that is no JSON", func(t *testing.T) {
-		a := ann.told(`{"patches":[{"offset":0,"delete":1}]}`, body("broken"))
-		a.wantError(t, 503, "policy_failed")
-		assert.Equal(t, "do=failed", a.header.Get("X-Wedge-Policy"))
-		assert.Empty(t, p.about(t, "about broken"))
+	for name, do := range map[string]string{
+		"a body that is no JSON":               `{"patches":[{"offset":0,"delete":1}]}`,
+		"a stream that the client cannot read": `{"patches":[{"offset":1,"insert":"\"stream\":true,"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := ann.told(do, body("broken"))
+			a.wantError(t, 503, "policy_failed")
+			assert.Equal(t, "do=failed", a.header.Get("X-Wedge-Policy"))
+			assert.Empty(t, p.about(t, "about broken"))
+		})
+	}
+	t.Run("a body without the client's stream", func(t *testing.T) {
+		a := ann.told(`{"body":{"model":"all","messages":[{"role":"user","content":"quietly"}]}}`, ask("all", "aloud", streamed))
+		require.Equal(t, 200, a.status, a.body)
+		assert.True(t, a.streamed())
+		assert.Contains(t, a.said(t).text, "quietly")
+		assert.True(t, a.said(t).done)
 	})
 }
 

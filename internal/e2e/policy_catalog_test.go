@@ -42,7 +42,7 @@ func TestPolicyCatalogs(t *testing.T) {
 	for _, row := range []struct {
 		name, from, to string
 		says           string
-		checked        bool // wedge check sees it without the module
+		checked        bool // wedge check refuses it, and does not only warn
 	}{
 		{"unknown policy", "policies: [p]", "policies: [q]", `"q"`, true},
 		{"isolation word", "hooks: [route]", "hooks: [route], isolation: total", "shared", true},
@@ -52,6 +52,7 @@ func TestPolicyCatalogs(t *testing.T) {
 		{"credentials", "headers: [x-do]", "headers: [authorization]", "credentials", true},
 		{"no time at all", "hooks: [route]", "hooks: [route], limits: {time: 0s}", "time", true},
 		{"missing file", good, good + ".gone", "no such file", false},
+		{"a component", good, moduleFile(t, []byte("\x00asm\x0d\x00\x01\x00")), "component", true},
 		{"a bundle's module", "file:" + good, "sha256:" + strings.Repeat("0", 64), "bundle", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -60,6 +61,11 @@ func TestPolicyCatalogs(t *testing.T) {
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 			if row.checked {
 				assert.Contains(t, wedgeFails(t, "check", file), row.says)
+			} else {
+				out, err := exec.Command(binary, "check", file).CombinedOutput()
+				require.NoError(t, err, "%s", out)
+				assert.Contains(t, string(out), "warning: policies[0].module: ")
+				assert.Contains(t, string(out), row.says)
 			}
 			said := wedgeFails(t, "edge", "--catalog", file, "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 			assert.Contains(t, said, row.says)

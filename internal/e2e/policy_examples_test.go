@@ -163,13 +163,46 @@ func TestPolicyRedactMuch(t *testing.T) {
 		assert.Contains(t, r.Body, "[EMAIL_30]")
 		assert.NotContains(t, r.Body, "@")
 	}
+	a := ann.do("POST", "/v1/embeddings", `{"model":"m","input":["Who is ann@example.com?","embedded"]}`)
+	require.Equal(t, 200, a.status, a.brief())
+	require.Len(t, p.about(t, "embedded"), 1)
+	assert.Contains(t, p.about(t, "embedded")[0].Body, "Who is [EMAIL_1]?")
+	a = ann.do("POST", "/v1/images/generations", `{"model":"m","prompt":"A portrait of ann@example.com"}`)
+	a.wantError(t, 503, "policy_failed")
+	assert.Empty(t, p.about(t, "portrait"), "what cannot be edited does not go out")
+
 	prompts := "Too many:"
 	for i := range 100 {
 		prompts += fmt.Sprintf(" p%d@example.com", i)
 	}
-	a := ann.chat(ask("m", prompts))
-	a.wantError(t, 503, "policy_failed")
+	ann.chat(ask("m", prompts)).wantError(t, 503, "policy_failed")
 	assert.Empty(t, p.about(t, "Too many"), "rather no answer than a leak")
+}
+
+// TestPolicyRedactEveryAttempt fails, hedges and shadows a request: no attempt shows what was redacted.
+func TestPolicyRedactEveryAttempt(t *testing.T) {
+	t.Parallel()
+	p := startProvider(t)
+	n := startNode(t, (&catalog{}).at("sim", p.addr, "").key("ann", "").
+		policy("redact", exampleModule(t, "redact", "rust"), "prompt, response, chunk", "on_error: deny").
+		policy("do", moduleFile(t, obedient()), "route", "headers: [x-do]").
+		model("m", "policies: [redact, do]", target("sim", "x", "weight: 1000000"), target("sim", "y", "name: other"), target("sim", "slow;latency=2s", "name: slow")).
+		String())
+	ann := n.as(t, "ann")
+	p.script(t, `[{"fail":"503","model":"x","count":1}]`)
+	for i, do := range []string{`{"target":"sim","fallbacks":["other"]}`, `{"target":"slow","fallbacks":["other"],"hedge_ms":20}`, `{"shadow":"other"}`} {
+		wantLetter(t, ann.told(do, ask("m", letter("ann", fmt.Sprint("attempt ", i)))), "ann")
+		testkit.Eventually(t, 5*time.Second, func() error {
+			if got := len(p.about(t, fmt.Sprint("attempt ", i))); got != 2 {
+				return fmt.Errorf("%d attempts at request %d", got, i)
+			}
+			return nil
+		})
+	}
+	for _, r := range p.requests(t) {
+		assert.Contains(t, r.Body, "Tell [EMAIL_1] of")
+		assert.NotContains(t, r.Body, "@example.com")
+	}
 }
 
 // TestPolicyPromptGuard denies prompts, in the form in which SDKs expect errors.
