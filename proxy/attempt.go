@@ -200,7 +200,12 @@ func (x *exchange) appendUpstreamBody(t *target) {
 		x.body = x.appendRawBody(x.body[:0], t)
 		return
 	}
-	x.body = x.view.AppendBody(x.body[:0], x.plan.version.edits[x.op], request.Attempt{
+	x.body = x.appendBodyFor(x.body[:0], x.plan.version, t)
+}
+
+// appendBodyFor appends the request's body as a target of a version gets it.
+func (x *exchange) appendBodyFor(dst []byte, v *version, t *target) []byte {
+	return x.view.AppendBody(dst, v.edits[x.op], request.Attempt{
 		Model: t.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
-	"github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/route"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
@@ -39,9 +38,7 @@ func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
 	}
 	second := *ask
 	second.Head = x.appendUpstreamHead(nil, h.target)
-	second.Body = x.view.AppendBody(nil, x.version.edits[x.op], request.Attempt{
-		Model: h.target.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
-	})
+	second.Body = x.appendBodyFor(nil, x.version, h.target)
 	won, err := t.provider.endpoint.DoHedged(&x.up.call, ask, &upstream.Hedge{
 		After: h.after, Endpoint: h.target.provider.endpoint, Request: &second, Begin: h.begin,
 	})

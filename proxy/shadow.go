@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
-	"github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
 
@@ -33,9 +32,7 @@ func (x *exchange) castShadow() {
 		x.s.metrics.shadows.With(x.version.label, t.Name, "left out").Inc()
 		return
 	}
-	x.body = x.view.AppendBody(x.body[:0], x.version.edits[x.op], request.Attempt{
-		Model: t.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
-	})
+	x.body = x.appendBodyFor(x.body[:0], x.version, t)
 	s := &shadow{
 		target: t, op: x.op, answers: x.s.o.Answers, bill: x.bill(), most: x.s.o.MaxAnswer,
 		ask: upstream.Request{
