@@ -13,7 +13,8 @@ import (
 const (
 	kvShards    = 8
 	kvShardSize = abi.MaxKVPolicy / kvShards
-	kvOverhead  = 64 // bytes that a pair counts on top of its key and value
+	kvOverhead  = 64    // bytes that a pair counts on top of its key and value
+	sweepEvery  = 1_000 // milliseconds
 )
 
 // keyValues are one policy's pairs, seen by all its instances and versions. It holds abi.MaxKVPolicy bytes in equal
@@ -28,6 +29,7 @@ type kvShard struct {
 	oldest *kvPair // of a list from the longest written to the last written
 	newest *kvPair
 	size   int
+	swept  int64 // when expired pairs were last looked for, in Unix milliseconds
 }
 
 type kvPair struct {
@@ -145,11 +147,15 @@ func (s *kvShard) put(key, value []byte, expires, now int64) {
 	}
 }
 
-// makeRoom never reaches the pair written last: one pair is far smaller than a shard.
+// makeRoom never reaches the pair written last: one pair is far smaller than a shard. Expired pairs are looked for once
+// a second at most: to look at all pairs for every one that is put would take the node's time, not the guest's.
 func (s *kvShard) makeRoom(now int64) {
-	for _, p := range s.pairs {
-		if p.expires != 0 && now >= p.expires {
-			s.remove(p)
+	if now-s.swept >= sweepEvery {
+		s.swept = now
+		for _, p := range s.pairs {
+			if p.expires != 0 && now >= p.expires {
+				s.remove(p)
+			}
 		}
 	}
 	for s.size > kvShardSize {

@@ -83,6 +83,22 @@ func TestAFullShardForgetsTheExpiredAndThenTheOldest(t *testing.T) {
 	assert.NotEqual(t, "none", value(kv, "newer 999", 2000))
 }
 
+// What the host does for a list of key-values counts against no deadline, so it must be little for each of them.
+func TestAFullShardIsQuick(t *testing.T) {
+	kv := newKeyValues()
+	put := func(from, n int) time.Duration {
+		began := time.Now()
+		for i := range n {
+			kv.put(fmt.Appendf(nil, "%d", from+i), nil, 0, time.Now().UnixMilli())
+		}
+		return time.Since(began)
+	}
+	empty := put(0, 10_000)
+	put(10_000, 10_000)
+	require.Greater(t, kv.bytes(), abi.MaxKVPolicy*9/10)
+	assert.Less(t, put(20_000, 10_000), 10*empty+20*time.Millisecond)
+}
+
 func TestKeyValuesByManyAtOnce(t *testing.T) {
 	kv := newKeyValues()
 	var wg sync.WaitGroup
