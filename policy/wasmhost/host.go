@@ -201,19 +201,24 @@ func (h *Host) publish(p *Program) {
 	switch {
 	case last == nil:
 	case last.health.well(h.now):
-		last.uses++
-		p.previous.Store(last)
+		p.fallBackTo(last)
 		if q := last.previous.Swap(nil); q != nil {
 			ended = h.giveUp(q, ended)
 		}
 	default:
-		if q := last.previous.Load(); q != nil {
-			q.uses++
-			p.previous.Store(q)
-		}
+		p.fallBackTo(last.previous.Load())
 	}
 	h.mu.Unlock()
 	shutAll(ended)
+}
+
+// fallBackTo makes q, which may be nil, the version that takes p's calls in quarantine. One that is less isolated is
+// none: what several tenants use now may have been one tenant's when it was loaded. The caller holds h.mu.
+func (p *Program) fallBackTo(q *Program) {
+	if q != nil && q.spec.Isolation >= p.spec.Isolation {
+		q.uses++
+		p.previous.Store(q)
+	}
 }
 
 // giveUp takes back one use of p, and appends the programs that nobody uses any more. The caller holds h.mu.

@@ -111,3 +111,24 @@ func TestQuarantineFallsBackToTheLastGoodVersion(t *testing.T) {
 	assert.Empty(t, h.Status())
 	assert.Empty(t, h.kv)
 }
+
+// What ran for one tenant must not take the calls of several, whose requests it would keep in its memory.
+func TestQuarantineNeverFallsBackToLessIsolation(t *testing.T) {
+	h := newHost(t, Options{})
+	for _, c := range []struct {
+		name      string
+		last, now Isolation
+		want      error
+	}{
+		{"clean after shared", Shared, Clean, policy.ErrQuarantined},
+		{"fresh after clean", Clean, Fresh, policy.ErrQuarantined},
+		{"shared after clean", Clean, Shared, nil},
+		{"clean after clean", Clean, Clean, nil},
+	} {
+		load(t, h, Spec{Name: c.name, Module: trapping("v1"), Isolation: c.last})
+		v2 := load(t, h, Spec{Name: c.name, Module: trapping("v2"), Isolation: c.now})
+		trap(t, v2, 3)
+		_, err := v2.Request(good, nil)
+		require.ErrorIs(t, err, c.want, c.name)
+	}
+}
