@@ -100,11 +100,11 @@ func TestInputIsClearedWhateverTheCallDoes(t *testing.T) {
 	assert.NotContains(t, string(in.all()), "secret")
 }
 
-// growing gives out a buffer that is large enough at every second page, and grows its memory for it.
-func growing() guest {
+// growing gives out a buffer behind the first page for every larger view, and grows its memory by so many pages for it.
+func growing(by int32) guest {
 	g := guest{list: target("eu"), caps: abi.CapBody, pages: 1, maxPages: w.NoMax}
 	g.alloc = w.Code(w.LocalGet(0), w.I32Const(8<<10), w.Op(opI32GtU), // > u
-		w.Op(0x04, w.I32), w.I32Const(4), w.MemoryGrow(), w.I32Const(pageSize), w.Op(w.OpI32Mul),
+		w.Op(0x04, w.I32), w.I32Const(by), w.MemoryGrow(), w.I32Const(pageSize), w.Op(w.OpI32Mul),
 		w.Op(w.OpElse), w.I32Const(bufferAt), w.Op(w.OpEnd))
 	return g
 }
@@ -112,7 +112,7 @@ func growing() guest {
 func TestALargerViewGetsALargerBuffer(t *testing.T) {
 	for _, isolation := range []Isolation{Shared, Clean, Fresh} {
 		t.Run(isolation.String(), func(t *testing.T) {
-			p := load(t, newHost(t, Options{}), Spec{Module: growing().bytes(), Isolation: isolation, Time: time.Second})
+			p := load(t, newHost(t, Options{}), Spec{Module: growing(4).bytes(), Isolation: isolation, Time: time.Second})
 			in := alone(t, p)
 			for range 3 {
 				got, err := p.Request(&abi.Request{Body: bytes.Repeat([]byte("secret"), 20_000)}, nil)
@@ -138,6 +138,18 @@ func TestAnInstanceThatGrewFarIsReplaced(t *testing.T) {
 	assert.Equal(t, gone, in.state.Load())
 	require.Eventually(t, func() bool { _, err := p.Request(good, nil); return err == nil }, time.Second, time.Millisecond)
 	assert.Less(t, p.Status().Memory, uint64(10*pageSize))
+}
+
+// A large request leaves nothing behind that every later call would have to put back.
+func TestALargeViewIsNotKept(t *testing.T) {
+	p := load(t, newHost(t, Options{}), Spec{Module: growing(64).bytes(), Isolation: Clean, Time: time.Second})
+	in := alone(t, p)
+	got, err := p.Request(&abi.Request{Body: make([]byte, 2*keptGrowth)}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, target("eu"), got)
+	assert.Equal(t, gone, in.state.Load())
+	require.Eventually(t, func() bool { _, err := p.Request(good, nil); return err == nil }, time.Second, time.Millisecond)
+	assert.Less(t, p.Status().Memory, uint64(keptGrowth))
 }
 
 // tableSetter changes a table when it is called: its snapshot would not bring that back.

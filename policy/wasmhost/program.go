@@ -182,13 +182,19 @@ func (p *Program) giveBack(in *instance, err error) {
 	}
 }
 
+// errNoRoom marks the failure of a call whose view the guest could not take in. How large a request is, clients decide:
+// with large ones, one of them could bring a policy into quarantine, and so switch it off for all others.
+var errNoRoom = errors.New("the policy has no room for a view")
+
 // trapped counts an error, and tells whether it was the guest's fault so that its memory is not to be trusted.
 func (p *Program) trapped(in *instance, err error) bool {
 	p.counts.add(err)
 	if errors.Is(err, policy.ErrRefused) {
 		return false
 	}
-	p.ail(err)
+	if !errors.Is(err, errNoRoom) {
+		p.ail(err)
+	}
 	return true
 }
 
@@ -251,12 +257,13 @@ func (in *instance) writeJSON(v view, caps abi.Caps) (int, error) {
 }
 
 // enlarge asks for an input buffer of at least n bytes, with room to spare. An instance that is put back after every
-// call keeps the larger buffer in a snapshot of its own, for at this moment nothing has happened to it.
+// call keeps the larger buffer in a snapshot of its own, for at this moment nothing has happened to it; but no very
+// large one, or one large request would make every later call put back as much.
 func (in *instance) enlarge(n int) error {
 	if err := in.allocate(roundUp(n)); err != nil {
-		return err
+		return fmt.Errorf("%w of %d bytes: %w", errNoRoom, n, err)
 	}
-	if in.program.isolation == Clean {
+	if in.program.isolation == Clean && n <= keptGrowth {
 		in.snap = takeSnapshot(in.all(), in.globals, in.buffer)
 	}
 	return nil

@@ -132,3 +132,17 @@ func TestQuarantineNeverFallsBackToLessIsolation(t *testing.T) {
 		require.ErrorIs(t, err, c.want, c.name)
 	}
 }
+
+// Clients decide how large a request is: with large ones, none of them may switch a policy off for the others.
+func TestNoRoomForAViewIsNoTrap(t *testing.T) {
+	for _, isolation := range []Isolation{Shared, Clean} {
+		p := load(t, newHost(t, Options{}), Spec{Module: guest{caps: abi.CapBody}.bytes(), Isolation: isolation})
+		for range 2 * trapsAllowed {
+			_, err := p.Request(&abi.Request{Body: make([]byte, 1<<20)}, nil)
+			require.ErrorIs(t, err, errNoRoom)
+			require.ErrorIs(t, err, policy.ErrTrapped)
+		}
+		_, err := p.Request(good, nil)
+		require.NoError(t, err)
+	}
+}
