@@ -70,7 +70,7 @@ func TestPolicyCatalogs(t *testing.T) {
 			said := wedgeFails(t, "edge", "--catalog", file, "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 			assert.Contains(t, said, row.says)
 
-			n.offer(t, text)
+			n.put(t, text)
 			reason := n.awaitRefusal(t, row.says)
 			assert.Contains(t, reason, "olicies[0]", "the field at fault is named")
 			assert.Equal(t, 200, n.as(t, "ann").chat(ask("m", row.name)).status, "the last good catalog stays")

@@ -250,7 +250,7 @@ func TestRefusedPolicies(t *testing.T) {
 	add("start-without-end", "more than 1s", withFuncs(func(m *w.Module) { m.Start(m.Func(none, none, w.Forever())) }))
 	add("no-code", "invalid function", withFuncs(func(m *w.Module) { m.Func(none, i32) }))
 	add("refuses-config", "wrong config", guest{init: w.I32Const(-4)}.module())
-	n.offer(t, c.String())
+	n.put(t, c.String())
 	reason := n.awaitRefusal(t, "refuses-config")
 	for name, says := range reasons {
 		_, rest, found := strings.Cut(reason, `"`+name+`"`)

@@ -2,12 +2,9 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/wedge-proxy/wedge/internal/testkit"
 )
@@ -68,7 +65,7 @@ func (n *node) explain(t testing.TB, a *answer) (e explained) {
 func (n *node) publish(t testing.TB, c *catalog) {
 	t.Helper()
 	before := n.status(t).Bundle.Digest
-	n.offer(t, c.String())
+	n.put(t, c.String())
 	testkit.Eventually(t, startTime, func() error {
 		s := n.status(t)
 		if s.Refused != nil {
@@ -93,11 +90,4 @@ func (n *node) awaitRefusal(t testing.TB, says string) (reason string) {
 		return nil
 	})
 	return reason
-}
-
-// offer puts a catalog in the place of the node's in one step.
-func (n *node) offer(t testing.TB, text string) {
-	t.Helper()
-	require.NoError(t, os.WriteFile(n.catalog+".new", []byte(text), 0o600))
-	require.NoError(t, os.Rename(n.catalog+".new", n.catalog))
 }
