@@ -93,6 +93,7 @@ type checker struct {
 	hooks  Hook // that the call serves
 	stats  Stats
 	tags   int
+	heads  int
 	edited abi.Tag // TagPatches or TagBody, once seen
 }
 
@@ -100,6 +101,7 @@ var (
 	errUnknown = errors.New("it is critical, and this node does not know it")
 	errUnbound = errors.New("it is critical, and the policy is bound to no hook that may do it in this call")
 	errTags    = fmt.Errorf("it is critical, and beyond the limits of %d tags of %d bytes", abi.MaxTags, abi.MaxTagText)
+	errHeaders = fmt.Errorf("a list may act on %d headers", abi.MaxHeaders)
 	errTwice   = errors.New("the body may be patched once or replaced, not both")
 )
 
@@ -121,6 +123,10 @@ func (k *checker) action(a abi.Action) (bool, error) {
 			return k.ignore(a, errTags)
 		}
 		k.tags++
+	case abi.TagSetHeader, abi.TagDeleteHeader, abi.TagResponseHeader:
+		if k.heads++; k.heads > abi.MaxHeaders {
+			return false, errHeaders
+		}
 	case abi.TagPatches, abi.TagBody:
 		if k.edited != 0 {
 			return false, errTwice

@@ -99,6 +99,26 @@ func checkVector(t *testing.T, v *vector, raw []byte) {
 
 var routing = policy.Call{Hooks: policy.Route, BodyLen: 10}
 
+// Every header costs a walk over all others, so that there may not be as many as there may be actions.
+func TestCheckBoundsHeaders(t *testing.T) {
+	var list []byte
+	for i := range abi.MaxHeaders {
+		switch i % 3 {
+		case 0:
+			list = abi.AppendSetHeader(list, "x-a", "1")
+		case 1:
+			list = abi.AppendDeleteHeader(list, "x-b")
+		default:
+			list = abi.AppendResponseHeader(list, "x-c", "1")
+		}
+	}
+	_, _, err := policy.Check(nil, list, routing)
+	require.NoError(t, err)
+	_, _, err = policy.Check(nil, abi.AppendDeleteHeader(list, "x-d"), routing)
+	require.ErrorIs(t, err, policy.ErrActions)
+	require.ErrorContains(t, err, "a list may act on 64 headers")
+}
+
 func TestCheckBoundsTheList(t *testing.T) {
 	tag := string(abi.AppendMetric(nil, "k", "v"))
 	list := []byte(strings.Repeat(tag, abi.MaxActions+1))

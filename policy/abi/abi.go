@@ -153,6 +153,7 @@ const (
 const (
 	MaxState    = 256     // bytes of TagState
 	MaxTags     = 8       // TagMetric actions of one policy and request that count
+	MaxHeaders  = 64      // actions on headers in a list
 	MaxTagText  = 32      // bytes of a metric tag's key and of its value
 	MaxKVKey    = 128     // bytes
 	MaxKVValue  = 4 << 10 // bytes
