@@ -126,9 +126,26 @@ func (p *Program) invoke(v view, c policy.Call, dst []byte) ([]byte, error) {
 		p.counts.add(err)
 		return dst, err
 	}
+	back := false
+	defer func() {
+		if !back { // the host panics: nobody knows what the instance is in the middle of
+			p.lose(in)
+		}
+	}()
 	out, err := in.run(v, c, dst)
+	back = true
 	p.giveBack(in, err)
 	return out, err
+}
+
+// lose gives up an instance whose call did not come to an end.
+func (p *Program) lose(in *instance) {
+	if p.isolation == Fresh {
+		in.close()
+		p.fresh <- struct{}{}
+		return
+	}
+	p.pool.drop(in)
 }
 
 // limit is how long a call may take. With Fresh isolation that covers the start of its instance.

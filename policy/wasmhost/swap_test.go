@@ -214,3 +214,20 @@ func TestEveryHook(t *testing.T) {
 	assert.Equal(t, uint64(3), p.Status().Ignored)
 	assert.Equal(t, uint64(5), p.Status().Calls)
 }
+
+// A fault of the node's own in the middle of a call costs the instance, and Release does not wait for it.
+func TestReleaseAfterAPanic(t *testing.T) {
+	for _, isolation := range []Isolation{Shared, Clean, Fresh} {
+		h := newHost(t, Options{Log: func(uint32, string, string) { panic("a fault of the node's own") }})
+		list := abi.AppendLog(nil, abi.LogInfo, "x")
+		p := load(t, h, Spec{Module: guest{list: list, request: result(listAt, len(list))}.bytes(), Isolation: isolation})
+		assert.Panics(t, func() { _, _ = p.Request(good, nil) })
+		released := make(chan struct{})
+		go func() { p.Release(); close(released) }()
+		select {
+		case <-released:
+		case <-time.After(5 * time.Second):
+			t.Fatal("Release waits for a call that has ended")
+		}
+	}
+}
