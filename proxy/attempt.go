@@ -88,17 +88,20 @@ func (x *exchange) pickTarget() *target {
 	if t, ruled := x.ruledTarget(); ruled {
 		return t
 	}
+	if t := x.draw(); t != nil || !v.repeat || p.made == 0 || !x.pause(route.Backoff(v.backoff, p.made-1)) {
+		return t
+	}
+	p.tried = x.excluded(v)
+	return x.draw()
+}
+
+// draw picks among the targets that have not been tried, or returns nil.
+func (x *exchange) draw() *target {
+	p, v := &x.plan, x.plan.version
 	for {
 		i := v.set.Pick(p.tried, time.Now().UnixNano())
 		if i < 0 {
-			if !v.repeat || p.made == 0 || !x.pause(route.Backoff(v.backoff, p.made-1)) {
-				return nil
-			}
-			p.tried = x.excluded(v)
-			if v.set.Pick(p.tried, time.Now().UnixNano()) < 0 {
-				return nil
-			}
-			continue
+			return nil
 		}
 		p.tried |= 1 << i
 		if t := &v.targets[i]; len(x.forced) == 0 || t.provider.Name == string(x.forced) {
@@ -175,11 +178,15 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 	x.appendUpstreamBody(t)
 	x.lines = x.appendUpstreamHead(x.lines[:0], t)
 	x.up.begin()
+	first := t
 	t, err := x.do(t, &upstream.Request{
 		Method: x.ctx.Method(), Path: x.upstreamPath(), Head: x.lines, Body: x.body, FirstByte: timeout, ChunkTimeout: t.timeout,
 	})
 	if err != nil {
 		return x.failed(err)
+	}
+	if t != first { // the hedge won
+		began = began.Add(x.ruling.hedge)
 	}
 	t.live.ObserveFirstByte(time.Since(began))
 	if status := x.up.call.Status(); status < 200 || status > 299 {

@@ -17,13 +17,18 @@ type hedge struct {
 	begun  atomic.Bool
 }
 
-// nextHedge prepares the hedge of the request's first attempt, or returns nil.
+// nextHedge prepares the hedge of the request's first attempt, or returns nil. It never waits: the first attempt has not
+// been made yet.
 func (x *exchange) nextHedge() *hedge {
 	if x.ruling == nil || x.ruling.hedge <= 0 || x.plan.attempts != 1 || x.op == dialect.OpOther {
 		return nil
 	}
 	h := &hedge{after: x.ruling.hedge, tried: x.plan.tried}
-	if h.target = x.pickTarget(); h.target == nil || h.target == x.up.target {
+	var ruled bool
+	if h.target, ruled = x.ruledTarget(); !ruled {
+		h.target = x.draw()
+	}
+	if h.target == nil || h.target == x.up.target {
 		x.plan.tried = h.tried
 		return nil
 	}
@@ -38,7 +43,7 @@ func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
 	}
 	second := *ask
 	second.Head = x.appendUpstreamHead(nil, h.target)
-	second.Body = x.appendBodyFor(nil, x.version, h.target)
+	second.Body = x.appendBodyFor(nil, x.plan.version, h.target)
 	won, err := t.provider.endpoint.DoHedged(&x.up.call, ask, &upstream.Hedge{
 		After: h.after, Endpoint: h.target.provider.endpoint, Request: &second, Begin: h.begin,
 	})
@@ -77,5 +82,5 @@ func (x *exchange) settleHedge(h *hedge, won bool, err error) {
 	loser.provider.gate.Leave()
 	loser.live.Release(route.Neutral, time.Now(), 0)
 	x.plan.attempts++
-	x.tries[x.plan.attempts-1] = try{version: x.version, target: h.target, result: result}
+	x.tries[x.plan.attempts-1] = try{version: x.plan.version, target: h.target, result: result}
 }

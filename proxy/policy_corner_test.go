@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/bench/sim"
+	"github.com/wedge-proxy/wedge/policy/abi"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// changing is a policy that decides what a test stores.
+func changing(list *atomic.Value) *native {
+	return &native{request: func(_ *abi.Request, dst []byte) ([]byte, error) { return append(dst, list.Load().([]byte)...), nil }}
+}
+
+// withPolicy serves the test catalog, changed by pairs of old and new text, with the policy p bound to both models.
+func withPolicy(t *testing.T, provider string, p *native, change ...string) (*Server, string) {
+	t.Helper()
+	s := newTestServer(t, testCatalog(provider))
+	s.o.Policies = natives{"p": p}
+	text := strings.NewReplacer(change...).Replace(testCatalog(provider))
+	text = strings.ReplaceAll(text, "versions:", "policies: [p]\n    versions:") + "policies: [{name: p, module: \"file:x\", hooks: [route, prompt, chunk]}]\n"
+	c, err := wire.ParseCatalog("test", []byte(text))
+	require.NoError(t, err)
+	require.NoError(t, s.Publish(c, "test"))
+	return s, serveTest(t, s)
+}
+
+const otherAuthorization = "Authorization: Bearer " + otherKey
+
+func TestPolicyHedgeDoesNotWait(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	var list atomic.Value
+	list.Store(abi.AppendHedge(nil, 60_000))
+	_, node := withPolicy(t, addr, changing(&list), "status: staging,", "status: production, retry: {attempts: 3, backoff: 8s},", "status: production\n", "status: staging\n")
+	g := fetch(t, node, chatPath, chatAsk("plain@1.1.0", "x", false))
+	assert.Equal(t, http.StatusOK, g.StatusCode)
+	assert.Less(t, g.took, 4*time.Second, "there is one target, and nothing to wait for before it is tried")
+}
+
+// The hedge of a request whose first attempt is a fallback's is that version's, too.
+func TestPolicyHedgesAFallback(t *testing.T) {
+	bodies := make(chan string, 16)
+	provider := scripted(t, func(call int, w net.Conn, body string) {
+		bodies <- body
+		if call == 1 {
+			time.Sleep(time.Second)
+		}
+		_, _ = fmt.Fprint(w, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+	})
+	var list atomic.Value
+	list.Store(abi.AppendHedge(nil, 20))
+	_, node := withPolicy(t, provider, changing(&list),
+		"targets: [{provider: one, model: m, weight: 90}, {provider: two, model: m, weight: 10}]", "fallback: [plain@1.1.0]\n        targets: [{provider: one, model: m}]",
+		"targets: [{provider: one, model: n}]", "force: {top_p: 0.5}, targets: [{provider: two, model: n}, {provider: two, model: o, name: other}]")
+	fetch(t, node, chatPath, chatAsk("plain@1.0.0", "x", false), "X-Wedge-Provider: two")
+	for range 2 {
+		assert.Contains(t, <-bodies, `"top_p":0.5`)
+	}
+}
