@@ -243,24 +243,69 @@ func (x *exchange) apply(i int, p *boundPolicy, list []byte) (*dialect.Error, er
 	return denied, nil
 }
 
-// editOrder is the order in which a list's edits are made, whatever their order in the list: the body, its messages as
-// the view counted them, then the system text, which may add a message.
-var editOrder = [...][2]abi.Tag{{abi.TagBody, abi.TagPatches}, {abi.TagMessage, abi.TagMessage}, {abi.TagSystem, abi.TagMaxTokens}}
+// maxEditWork bounds the bytes that the edits of one list's messages pass over: each of them copies the body.
+const maxEditWork = 64 << 20
 
+// applyEdits makes a list's edits, whatever their order in the list: the body, its messages as the view counted them,
+// then the system text, which may add a message.
 func (x *exchange) applyEdits(list []byte) error {
-	for _, tags := range editOrder {
-		for rest := list; len(rest) > 0; {
-			a, next, err := abi.Next(rest)
-			if err == nil && (a.Tag == tags[0] || a.Tag == tags[1]) {
-				err = x.edit(a)
-			}
-			if err != nil {
-				return err
-			}
-			rest = next
+	var body, system, limit abi.Action
+	messages := 0
+	for rest := list; len(rest) > 0; {
+		a, next, err := abi.Next(rest)
+		if err != nil {
+			return err
+		}
+		rest = next
+		switch a.Tag {
+		case abi.TagBody, abi.TagPatches:
+			body = a
+		case abi.TagMessage:
+			messages++
+		case abi.TagSystem:
+			system = a
+		case abi.TagMaxTokens:
+			limit = a
 		}
 	}
-	return nil
+	if body.Tag != 0 {
+		if err := x.edit(body); err != nil {
+			return err
+		}
+		if err := x.readEdited(); err != nil {
+			return err
+		}
+	}
+	if messages+int(system.Tag)+int(limit.Tag) == 0 {
+		return nil
+	}
+	if messages*len(x.requestBody()) > maxEditWork {
+		return fmt.Errorf("%w: %d messages of a body of %d bytes are too many to edit one by one; replace the body", policy.ErrActions, messages, len(x.requestBody()))
+	}
+	return x.applyTexts(list, system, limit)
+}
+
+// applyTexts edits messages, and what of the system text and the limit there is.
+func (x *exchange) applyTexts(list []byte, last ...abi.Action) error {
+	for rest := list; len(rest) > 0; {
+		a, next, err := abi.Next(rest)
+		if err == nil && a.Tag == abi.TagMessage {
+			err = x.edit(a)
+		}
+		if err != nil {
+			return err
+		}
+		rest = next
+	}
+	for _, a := range last {
+		if a.Tag == 0 {
+			continue
+		}
+		if err := x.edit(a); err != nil {
+			return err
+		}
+	}
+	return x.readEdited()
 }
 
 func denial(a abi.Action) *dialect.Error {
@@ -295,7 +340,8 @@ func (x *exchange) applyModel(list []byte) error {
 		if err != nil {
 			return err
 		}
-		x.ruling.changed, x.ruling.target, x.ruling.fallen, x.why = true, 0, x.ruling.fallen[:0], "policy"
+		r := x.ruling
+		r.changed, r.target, r.fallen, r.shadow, x.why = true, 0, r.fallen[:0], nil, "policy"
 	}
 	return nil
 }
@@ -388,7 +434,7 @@ func (x *exchange) targetNamed(name []byte) (int, error) {
 	return -1, fmt.Errorf("%w: version %s of model %s has no target %q", policy.ErrActions, x.version.Version.Version.Version, x.model.Name, name)
 }
 
-// edit changes the request's body.
+// edit changes the request's body, which readEdited must read before anything else does.
 func (x *exchange) edit(a abi.Action) error {
 	r, body := x.ruling, x.requestBody()
 	if !r.editing { // the first edit of a list
@@ -398,16 +444,22 @@ func (x *exchange) edit(a abi.Action) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", policy.ErrActions, err)
 	}
-	r.spare = out
-	if err := x.view.Parse(out); err != nil {
+	r.spare = r.body
+	r.body, r.edited, r.changed = out, true, true
+	return nil
+}
+
+// readEdited reads the request's body again after edits.
+func (x *exchange) readEdited() error {
+	x.parsed, x.known = true, nil
+	if err := x.view.Parse(x.ruling.body); err != nil {
 		return fmt.Errorf("%w: the edited body is not valid JSON: %w", policy.ErrActions, err)
 	}
-	doc := readDocument(&x.view, out)
+	doc := readDocument(&x.view, x.ruling.body)
 	if doc.stream && !x.doc.stream && !x.streaming {
 		return fmt.Errorf("%w: the edited body asks for a stream, and the client does not", policy.ErrActions)
 	}
-	r.body, r.spare, r.edited, r.changed = r.spare, r.body, true, true
-	x.parsed, x.known, x.doc = true, nil, doc
+	x.doc = doc
 	x.readPrompt()
 	return nil
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -66,4 +67,42 @@ func TestPolicyHedgesAFallback(t *testing.T) {
 	for range 2 {
 		assert.Contains(t, <-bodies, `"top_p":0.5`)
 	}
+}
+
+func TestPolicyModelForgetsTheShadow(t *testing.T) {
+	simulated, addr := newSim(t, sim.Options{LogSize: 8})
+	shadows := &native{request: func(_ *abi.Request, dst []byte) ([]byte, error) { return abi.AppendShadow(dst, "two"), nil }}
+	moves := &native{request: func(_ *abi.Request, dst []byte) ([]byte, error) { return abi.AppendModel(dst, "cached"), nil }}
+	_, node := policyServer(t, addr, "route", natives{"a": shadows, "b": moves}, "a", "b")
+	g := fetch(t, node, chatPath, chatAsk("plain@1.0.0", "x", false))
+	assert.Equal(t, "cached", g.Header.Get("X-Wedge-Model"))
+	time.Sleep(50 * time.Millisecond)
+	assert.Len(t, simulated.Requests(), 1, "the target belonged to the other model")
+}
+
+// Of actions that do not add up the last one counts, and none of them costs the node the work of all.
+func TestPolicyEditsCountOnce(t *testing.T) {
+	simulated, addr := newSim(t, sim.Options{LogSize: 8})
+	var list atomic.Value
+	_, node := withPolicy(t, addr, changing(&list))
+	var actions []byte
+	for i := range abi.MaxActions / 2 {
+		actions = abi.AppendMaxTokens(abi.AppendSystem(actions, abi.SystemPrepend, fmt.Sprintf("rule %d", i)), uint32(i+1))
+	}
+	list.Store(actions)
+	g := fetch(t, node, chatPath, chatAsk("plain@1.0.0", strings.Repeat("long ", 40_000), false))
+	require.Equal(t, "p=edit", g.Header.Get("X-Wedge-Policy"), g.body)
+	requests := simulated.Requests()
+	body := string(requests[len(requests)-1].Body)
+	assert.Equal(t, 1, strings.Count(body, "rule "))
+	assert.Contains(t, body, "rule 2047")
+	assert.Contains(t, body, "2048")
+
+	list.Store(bytes.Repeat(abi.AppendMessage(nil, 0, "short"), abi.MaxActions))
+	g = fetch(t, node, chatPath, chatAsk("plain@1.0.0", "edited", false))
+	assert.Equal(t, "p=edit", g.Header.Get("X-Wedge-Policy"))
+	g = fetch(t, node, chatPath, chatAsk("plain@1.0.0", strings.Repeat("long ", 40_000), false))
+	assert.Equal(t, "p=failed", g.Header.Get("X-Wedge-Policy"), "that would take seconds")
+	requests = simulated.Requests()
+	assert.Contains(t, string(requests[len(requests)-1].Body), "long long", "the request stays as it was")
 }
