@@ -138,6 +138,9 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 // release gives the exchange back, zero but for bounded buffers.
 func (x *exchange) release() {
 	if x.broken {
+		if x.ruling != nil {
+			x.ruling.chain.use.done()
+		}
 		return
 	}
 	if x.ruling != nil {

@@ -159,6 +159,7 @@ func (x *exchange) answerFlags() (flags uint32) {
 // applyToText does what a policy decided about a piece of text, and returns the text it leaves.
 func (x *exchange) applyToText(i int, t *dialect.Text, list, text []byte, out *dialect.Edit) []byte {
 	r := x.ruling
+	r.verdicts[i].word = stronger(r.verdicts[i].word, policy.Verdict(list))
 	for rest := list; len(rest) > 0; {
 		a, next, err := abi.Next(rest)
 		if err != nil {
@@ -179,10 +180,7 @@ func (x *exchange) applyToText(i int, t *dialect.Text, list, text []byte, out *d
 			*s = append((*s)[:0], a.Text()...)
 		case abi.TagMetric:
 			x.tag(r.chain.policies[i], a)
-		default:
-			continue
 		}
-		r.verdicts[i].word = stronger(r.verdicts[i].word, policy.Verdict(list))
 	}
 	return text
 }

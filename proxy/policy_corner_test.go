@@ -69,6 +69,15 @@ func TestPolicyHedgesAFallback(t *testing.T) {
 	}
 }
 
+func TestPolicyFallbacksAlone(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	var list atomic.Value
+	list.Store(abi.AppendFallbacks(nil, "two"))
+	_, node := withPolicy(t, addr, changing(&list), "weight: 10", "weight: 0")
+	g := fetch(t, node, chatPath, chatAsk("plain@1.0.0", "x", false))
+	assert.Equal(t, "one", g.Header.Get("X-Wedge-Target"), "a fallback comes after what the version draws")
+}
+
 func TestPolicyModelForgetsTheShadow(t *testing.T) {
 	simulated, addr := newSim(t, sim.Options{LogSize: 8})
 	shadows := &native{request: func(_ *abi.Request, dst []byte) ([]byte, error) { return abi.AppendShadow(dst, "two"), nil }}
@@ -105,4 +114,38 @@ func TestPolicyEditsCountOnce(t *testing.T) {
 	assert.Equal(t, "p=failed", g.Header.Get("X-Wedge-Policy"), "that would take seconds")
 	requests = simulated.Requests()
 	assert.Contains(t, string(requests[len(requests)-1].Body), "long long", "the request stays as it was")
+}
+
+// A policy that saw an answer and let it be says so, whatever it said of an equal one before.
+func TestPolicyPassesChunks(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	shout := true
+	p := &native{chunk: func(in *abi.Chunk, dst []byte) ([]byte, error) {
+		if shout {
+			return abi.AppendText(dst, "HEY"), nil
+		}
+		return dst, nil
+	}}
+	_, node := policyServer(t, addr, "chunk", natives{"p": p}, "p")
+	for range 3 { // a miss, and hits until one is prepared
+		g := fetch(t, node, chatPath, chatAsk("cached@1.0.0", "x", false))
+		assert.Equal(t, "p=edit", g.Header.Get("X-Wedge-Policy"))
+	}
+	shout = false
+	g := fetch(t, node, chatPath, chatAsk("cached@1.0.0", "x", false))
+	assert.Equal(t, "hit-memory", g.cache())
+	assert.Equal(t, "p=pass", g.Header.Get("X-Wedge-Policy"))
+}
+
+// A request that met a fault of the node's own gives its programs back.
+func TestPolicyIsReleasedAfterAPanic(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	p := &native{request: func(*abi.Request, []byte) ([]byte, error) { panic("a fault") }}
+	s, node := policyServer(t, addr, "route", natives{"p": p}, "p")
+	g := fetch(t, node, chatPath, chatAsk("plain", "x", false))
+	require.Equal(t, http.StatusInternalServerError, g.StatusCode)
+	c, err := wire.ParseCatalog("test", []byte(testCatalog(addr)))
+	require.NoError(t, err)
+	require.NoError(t, s.Publish(c, "test"))
+	require.Eventually(t, func() bool { return p.released.Load() == 1 }, 5*time.Second, 10*time.Millisecond)
 }

@@ -143,6 +143,8 @@ func (x *exchange) setRuledHeaders(h *fasthttp.ResponseHeader) {
 	}
 	if len(r.line) > 0 {
 		h.SetCanonical(headerPolicy, r.line)
+	} else {
+		h.DelBytes(headerPolicy) // which a prepared header may have
 	}
 	for a := range r.headerActions() {
 		if a.Tag == abi.TagResponseHeader {
@@ -152,11 +154,11 @@ func (x *exchange) setRuledHeaders(h *fasthttp.ResponseHeader) {
 	}
 }
 
-// ruledTarget is the next target in the order that policies chose. ruled is false where they chose none, and once
-// the target that they chose without fallbacks has been tried.
+// ruledTarget is the next target in the order that policies chose. ruled is false where they chose none, for the first
+// attempt where they chose fallbacks only, and once the target that they chose without fallbacks has been tried.
 func (x *exchange) ruledTarget() (t *target, ruled bool) {
 	r, p := x.ruling, &x.plan
-	if r == nil || r.target == 0 && len(r.fallen) == 0 || p.version != x.version {
+	if r == nil || r.target == 0 && (len(r.fallen) == 0 || p.tried == 0) || p.version != x.version {
 		return nil, false
 	}
 	if t := x.untried(r.target - 1); t != nil {
