@@ -231,6 +231,18 @@ func TestTouchable(t *testing.T) {
 	}
 }
 
+func TestResponseHeaders(t *testing.T) {
+	call := policy.Call{Hooks: policy.Route}
+	for _, name := range []string{"x-request-id", "Age", "Content-Type", "retry-after", "server"} {
+		_, _, err := policy.Check(nil, abi.AppendResponseHeader(nil, name, "1"), call)
+		require.ErrorIs(t, err, policy.ErrActions, name)
+	}
+	_, _, err := policy.Check(nil, abi.AppendResponseHeader(nil, "x-team", "blue"), call)
+	require.NoError(t, err)
+	_, _, err = policy.Check(nil, abi.AppendSetHeader(nil, "x-request-id", "1"), call)
+	require.NoError(t, err, "a provider may be told one")
+}
+
 func TestHooks(t *testing.T) {
 	set, err := policy.ParseHooks([]string{"route", "prompt", "response", "chunk", "done"})
 	require.NoError(t, err)

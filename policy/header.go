@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // untouchable are the headers that no policy sets, deletes or sees: they carry credentials, or say how a message is
@@ -28,6 +29,23 @@ func Touchable(name []byte) bool {
 		}
 	}
 	return n == len(name) && !untouchable[string(low[:n])] && !bytes.HasPrefix(low[:n], ownPrefix)
+}
+
+// told are the headers of an answer in which the node itself tells what happened, and how to read the answer.
+var told = map[string]bool{
+	"x-request-id": true, "age": true, "cache-status": true, "server-timing": true, "retry-after": true, "retry-after-ms": true,
+	"content-type": true, "cache-control": true, "date": true, "server": true,
+}
+
+// responseHeader checks a name and a value as TagResponseHeader carries them.
+func responseHeader(p []byte) error {
+	if err := header(p); err != nil {
+		return err
+	}
+	if name, _, _ := pair(p); told[strings.ToLower(string(name))] {
+		return fmt.Errorf("the node itself tells the header %s", name)
+	}
+	return nil
 }
 
 // header checks a name and a value as TagSetHeader carries them.

@@ -64,8 +64,10 @@ func payload(a abi.Action, c *Call) error {
 		return name(p)
 	case abi.TagFallbacks:
 		return names(p)
-	case abi.TagSetHeader, abi.TagResponseHeader:
+	case abi.TagSetHeader:
 		return header(p)
+	case abi.TagResponseHeader:
+		return responseHeader(p)
 	case abi.TagDeleteHeader:
 		return headerName(p)
 	case abi.TagDeny:

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	compileTime   = 10 * time.Second
-	compileMemory = 1 << 30 // bytes of address space on top of what the child has at its start
+	compileTime   = 10 * time.Second // of the processor
+	compileWait   = 30 * time.Second // by the clock: the child is nice to the node's requests
+	compileMemory = 1 << 30          // bytes of address space on top of what the child has at its start
 	orphanCheck   = 100 * time.Millisecond
 	childReply    = 4 << 10 // bytes of the child's answer that are read
 )
@@ -81,7 +82,7 @@ func exitWithParent() (stop func()) {
 
 // runChild compiles in a process of its own, which gets none of the node's environment.
 func runChild(ctx context.Context, argv []string, dir string, module []byte, pages uint32) error {
-	ctx, cancel := context.WithTimeout(ctx, compileTime)
+	ctx, cancel := context.WithTimeout(ctx, compileWait)
 	defer cancel()
 	reply := &limitedBuffer{left: childReply}
 	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:len(argv):len(argv)], dir, strconv.FormatUint(uint64(pages), 10))...)
@@ -93,7 +94,7 @@ func runChild(ctx context.Context, argv []string, dir string, module []byte, pag
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return fmt.Errorf("compiling it takes more than %v: make the module smaller", compileTime)
+		return fmt.Errorf("compiling it takes more than %v: make the module smaller, or the machine less busy", compileWait)
 	case ctx.Err() != nil:
 		return fmt.Errorf("its compilation was cancelled: %w", ctx.Err())
 	case ended && reply.Len() > 0:
