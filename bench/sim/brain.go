@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"math"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -18,9 +19,14 @@ const (
 // ask is what a dialect has understood of a request for text: all that the brain needs to answer.
 type ask struct {
 	model    string // without the settings it may carry
+	opts     settingsList
 	key      uint64 // over everything that the answer depends on
 	topic    string // the text of the last user message
 	in       int    // tokens of the prompt
+	media    int    // those of them that are no text
+	cached   cacheUse
+	thinks   bool // the answer has thoughts before its text or calls
+	hidden   bool // and does not tell them
 	choices  int
 	max      int // tokens of one choice; 0 is unbounded
 	want     int // tokens of one choice, exactly; 0 leaves it to the brain
@@ -38,9 +44,9 @@ type ask struct {
 
 // obey applies what the model's name and the request's headers say about the answer itself; its timing and
 // its faults come into play when it is sent.
-func (a *ask) obey(list settingsList, own *settings) {
+func (a *ask) obey(own *settings) {
 	var byName settings
-	_ = byName.setAll(string(list)) // checked when the name was read
+	_ = byName.setAll(string(a.opts)) // checked when the name was read
 	a.want, a.pieces = byName.tokens, byName.chunks
 	if own.tokens > 0 {
 		a.want = own.tokens
@@ -70,14 +76,18 @@ type reply struct {
 	id      rng // draws the ids that the dialect gives out
 	choices []choice
 	in, out int // tokens
+	thought int // those of out that are thoughts
 }
 
-// choice is one of the answers to an ask: either text or calls.
+// choice is one of the answers to an ask: either text or calls, after a thought if the ask wants one.
 type choice struct {
-	text   string
-	ends   []int // where each token of text ends
-	calls  []call
-	finish finish
+	thought     string
+	thoughtEnds []int
+	text        string
+	ends        []int  // where each token of text ends
+	stop        string // the stop sequence that ended text
+	calls       []call
+	finish      finish
 }
 
 // call is one tool call; ends as in choice, for args.
@@ -85,56 +95,90 @@ type call struct {
 	name string
 	args string
 	ends []int
+	cut  bool // args are the beginning of what they should be
 }
+
+// tokens is what the call costs.
+func (k *call) tokens() int { return countTokens(k.name) + len(k.ends) }
 
 // think answers a. The same a and seed give the same reply; time has no say in it.
 func think(a *ask, seed uint64) *reply {
 	key := mix(a.key ^ mix(seed^xxhash.Sum64String(a.model)))
 	rep := &reply{id: rng(mix(key)), choices: make([]choice, max(a.choices, 1)), in: a.in}
 	for i := range rep.choices {
-		r := rng(mix(key + uint64(i)*0x9e3779b97f4a7c15))
+		seed := mix(key + uint64(i)*0x9e3779b97f4a7c15)
+		r := rng(seed)
 		c := &rep.choices[i]
-		if len(a.calls) > 0 {
-			rep.out += c.callTools(a, &r)
-			continue
+		limit := math.MaxInt
+		if a.max > 0 {
+			limit = a.max
 		}
-		c.text = compose(a, &r)
-		if i < len(a.echo) {
-			c.text = a.echo[i] + c.text
+		if a.thinks {
+			c.ponder(seed, limit)
+			limit -= len(c.thoughtEnds)
+			rep.thought += len(c.thoughtEnds)
 		}
-		c.end(a)
-		rep.out += len(c.ends)
+		rep.out += len(c.thoughtEnds) + c.answer(a, &r, i, limit)
 	}
 	return rep
 }
 
-// end applies the stops and the bound of a to the text of c.
-func (c *choice) end(a *ask) {
+// answer fills c, the i-th choice, with calls or text of at most limit tokens, and returns their number.
+func (c *choice) answer(a *ask, r *rng, i, limit int) int {
+	if len(a.calls) > 0 {
+		return c.callTools(a, r, limit)
+	}
+	c.text = compose(a, r)
+	if i < len(a.echo) {
+		c.text = a.echo[i] + c.text
+	}
+	c.end(a.stops, limit)
+	return len(c.ends)
+}
+
+// ponder fills c's thought with at most limit tokens. It draws on numbers of its own, so that the words of the
+// answer are the same with and without it.
+func (c *choice) ponder(seed uint64, limit int) {
+	r := rng(mix(seed ^ 0x7468696e6b))
+	var text []byte
+	for range 1 + r.below(3) {
+		text = appendSentence(text, &r)
+	}
+	c.thought = strings.TrimLeft(string(text), " ")
+	c.thoughtEnds = appendTokenEnds(nil, c.thought)
+	if len(c.thoughtEnds) > limit {
+		c.thoughtEnds = c.thoughtEnds[:limit]
+		c.thought = c.thought[:lastEnd(c.thoughtEnds)]
+	}
+}
+
+// end applies stops and a bound of tokens to the text of c.
+func (c *choice) end(stops []string, limit int) {
 	cut := len(c.text)
-	for _, stop := range a.stops {
-		if i := strings.Index(c.text, stop); stop != "" && i >= 0 {
-			cut = min(cut, i)
+	for _, stop := range stops {
+		if i := strings.Index(c.text, stop); stop != "" && i >= 0 && i < cut {
+			cut, c.stop = i, stop
 		}
 	}
 	c.text = c.text[:cut]
 	c.ends = appendTokenEnds(make([]int, 0, len(c.text)/2), c.text)
-	if a.max > 0 && len(c.ends) > a.max {
-		c.ends = c.ends[:a.max]
-		c.text = c.text[:c.ends[a.max-1]]
-		c.finish = finishLength
+	if len(c.ends) > limit {
+		c.ends = c.ends[:limit]
+		c.text = c.text[:lastEnd(c.ends)]
+		c.finish, c.stop = finishLength, ""
 	}
 }
 
-// callTools fills c with calls of a's tools and returns their tokens.
-func (c *choice) callTools(a *ask, r *rng) int {
+// callTools fills c with calls of a's tools, of at most limit tokens, and returns their tokens.
+func (c *choice) callTools(a *ask, r *rng, limit int) int {
 	c.finish = finishCalls
 	used := 0
 	for _, t := range a.calls {
 		args := string(appendExample(nil, r, t.schema, a.topic))
 		k := call{name: t.name, args: args, ends: appendTokenEnds(nil, args)}
 		used += countTokens(t.name)
-		if left := a.max - used; a.max > 0 && len(k.ends) > max(left, 0) {
-			k.ends = k.ends[:max(left, 0)]
+		if left := max(limit-used, 0); len(k.ends) > left {
+			k.ends, k.cut = k.ends[:left], true
 			k.args = k.args[:lastEnd(k.ends)]
 			c.finish = finishLength
 		}
@@ -203,8 +247,9 @@ func appendEcho(dst []byte, topic string) []byte {
 
 // tool is a function that a request offers.
 type tool struct {
-	name   string
-	schema *fastjson.Value
+	name        string
+	description string
+	schema      *fastjson.Value
 }
 
 // toolChoice is what a request says about the use of its tools.
@@ -256,28 +301,4 @@ func span(text string, ends []int, from, to int) string {
 		return text[start:start]
 	}
 	return text[start:ends[to-1]]
-}
-
-// prompt gathers what an ask is about while a dialect reads the request's messages.
-type prompt struct {
-	hash   xxhash.Digest
-	tokens int
-}
-
-func (p *prompt) reset(op string) {
-	p.hash.Reset()
-	p.label(op)
-}
-
-// label adds text that sets prompts apart but costs no tokens.
-func (p *prompt) label(s string) {
-	_, _ = p.hash.WriteString(s)
-	_, _ = p.hash.Write([]byte{0})
-}
-
-// add adds a piece of the prompt and counts it.
-func (p *prompt) add(b []byte) {
-	_, _ = p.hash.Write(b)
-	_, _ = p.hash.Write([]byte{0})
-	p.tokens += countTokens(b)
 }

@@ -152,11 +152,12 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 
 func TestMemoFindsOnlyTheVeryBytes(t *testing.T) {
 	var m memo
-	a := &answer{body: []byte("answer")}
-	m.put("/a", []byte("body"), a)
-	assert.Same(t, a, m.get("/a", []byte("body")))
-	assert.Nil(t, m.get("/b", []byte("body")))
-	assert.Nil(t, m.get("/a", []byte("bodz")))
-	m.put("/a", make([]byte, memoEntrySize), a)
-	assert.Nil(t, m.get("/a", make([]byte, memoEntrySize)), "too large to remember")
+	a, here, there := &answer{body: []byte("answer")}, &route{path: "/a"}, &route{path: "/b"}
+	m.put(here, "x", []byte("body"), a)
+	assert.Same(t, a, m.get(here, "x", []byte("body")))
+	assert.Nil(t, m.get(there, "x", []byte("body")))
+	assert.Nil(t, m.get(here, "y", []byte("body")))
+	assert.Nil(t, m.get(here, "x", []byte("bodz")))
+	m.put(here, "x", make([]byte, memoEntrySize), a)
+	assert.Nil(t, m.get(here, "x", make([]byte, memoEntrySize)), "too large to remember")
 }

@@ -107,8 +107,10 @@ func (t *turn) writeHead() {
 	h := &t.ctx.Response.Header
 	t.ctx.SetStatusCode(t.a.status)
 	h.SetContentType(t.a.contentType)
-	t.id = t.s.appendRequestID(t.id[:0])
-	h.SetBytesV("X-Request-Id", t.id)
+	m := t.d.manners()
+	if m.requestID != "" {
+		h.SetBytesV(m.requestID, t.id)
+	}
 	if t.set.fault == fault429 {
 		h.Set("Retry-After", strconv.FormatInt(int64((t.set.retry+time.Second-1)/time.Second), 10))
 		h.Set("Retry-After-Ms", strconv.FormatInt(t.set.retry.Milliseconds(), 10))
@@ -330,6 +332,14 @@ func (t *turn) at() int {
 	return t.a.events[t.next-1].end
 }
 
+// lastSent is the event before the next one, empty if there is none.
+func (t *turn) lastSent() []byte {
+	if t.next < 2 {
+		return t.buf[:t.at()]
+	}
+	return t.buf[t.a.events[t.next-2].end:t.at()]
+}
+
 // strike does what the fault in mid-stream does.
 func (t *turn) strike() ([]byte, error) {
 	switch t.set.fault {
@@ -341,9 +351,9 @@ func (t *turn) strike() ([]byte, error) {
 		t.state = stateOf(err)
 		return nil, err
 	case faultMalformed:
-		return appendBroken(nil, t.buf[:t.at()]), nil
+		return appendBroken(nil, t.lastSent()), nil
 	case faultErrorMid:
-		failed := t.d.appendStreamError(nil, t.buf[:t.at()])
+		failed := t.d.appendStreamError(nil, t.buf[:t.at()], t.filled(t.d.manners().faults[faultError200]))
 		t.next = len(t.a.events)
 		return failed, nil
 	}

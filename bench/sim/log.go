@@ -81,7 +81,7 @@ func (l *requestLog) begin(ctx *fasthttp.RequestCtx, now time.Time) *Record {
 		return nil
 	}
 	rec := &Record{
-		Time: now, Method: string(ctx.Method()), Path: string(ctx.Path()), Query: string(ctx.QueryArgs().QueryString()),
+		Time: now, Method: string(ctx.Method()), Path: string(ctx.Path()), Query: queryOf(ctx),
 		Conn: ctx.ConnID(), Headers: headersOf(ctx), Body: append([]byte(nil), ctx.Request.Body()...), State: StateOpen,
 	}
 	l.mu.Lock()
@@ -138,14 +138,31 @@ var credentials = map[string]bool{
 	"proxy-authorization": true,
 }
 
+// hashed is how the log shows a credential.
+func hashed(secret []byte) string {
+	sum := sha256.Sum256(secret)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// queryOf is the query string, with the key that Gemini's clients may put there as a hash.
+func queryOf(ctx *fasthttp.RequestCtx) string {
+	args := ctx.QueryArgs()
+	if !args.Has("key") {
+		return string(args.QueryString())
+	}
+	var shown fasthttp.Args
+	args.CopyTo(&shown)
+	shown.Set("key", hashed(args.Peek("key")))
+	return string(shown.QueryString())
+}
+
 func headersOf(ctx *fasthttp.RequestCtx) map[string]string {
 	out := make(map[string]string, ctx.Request.Header.Len())
 	for k, v := range ctx.Request.Header.All() {
 		name := strings.ToLower(string(k))
 		value := string(v)
 		if credentials[name] {
-			sum := sha256.Sum256(v)
-			value = "sha256:" + hex.EncodeToString(sum[:])
+			value = hashed(v)
 		}
 		if before, twice := out[name]; twice {
 			value = before + ", " + value

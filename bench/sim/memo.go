@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -19,27 +20,28 @@ type memo struct {
 }
 
 type memoEntry struct {
-	path   string
+	route  *route
+	arg    string
 	body   []byte
 	answer *answer
 }
 
-func (m *memo) slot(path string, body []byte) *atomic.Pointer[memoEntry] {
-	return &m.slots[(xxhash.Sum64(body)+uint64(len(path)))%memoSlots]
+func (m *memo) slot(rt *route, arg string, body []byte) *atomic.Pointer[memoEntry] {
+	return &m.slots[(xxhash.Sum64(body)+xxhash.Sum64String(arg)+uint64(len(rt.path)))%memoSlots]
 }
 
-func (m *memo) get(path string, body []byte) *answer {
-	e := m.slot(path, body).Load()
-	if e == nil || e.path != path || !bytes.Equal(e.body, body) {
+func (m *memo) get(rt *route, arg string, body []byte) *answer {
+	e := m.slot(rt, arg, body).Load()
+	if e == nil || e.route != rt || e.arg != arg || !bytes.Equal(e.body, body) {
 		return nil
 	}
 	return e.answer
 }
 
-// put remembers a, unless it is large. It keeps a copy of body.
-func (m *memo) put(path string, body []byte, a *answer) {
-	if len(body)+a.size() > memoEntrySize {
+// put remembers a, unless it is large. It keeps copies of arg and body.
+func (m *memo) put(rt *route, arg string, body []byte, a *answer) {
+	if len(arg)+len(body)+a.size() > memoEntrySize {
 		return
 	}
-	m.slot(path, body).Store(&memoEntry{path: path, body: bytes.Clone(body), answer: a})
+	m.slot(rt, arg, body).Store(&memoEntry{route: rt, arg: strings.Clone(arg), body: bytes.Clone(body), answer: a})
 }

@@ -5,19 +5,46 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/valyala/fasthttp"
 	"github.com/valyala/fastjson"
 )
 
-// dialect is the wire form in which an endpoint fails.
-type dialect interface {
-	// appendError appends the body of an error answer.
-	appendError(dst []byte, f *failure) []byte
-	// appendStreamError appends the event by which a stream says that it failed, after the events in sent.
-	appendStreamError(dst, sent []byte) []byte
-}
-
 // openai is the dialect of OpenAI's API, but for the streams of responses.
 type openai struct{}
+
+var openaiManners = manners{
+	requestID: "X-Request-Id",
+	faults: map[fault]*failure{
+		fault429: {status: 429, kind: "requests", code: "rate_limit_exceeded",
+			message: "Rate limit reached for requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again later."},
+		faultQuota: {status: 429, kind: "insufficient_quota", code: "insufficient_quota",
+			message: "You exceeded your current quota, please check your plan and billing details."},
+		fault500: {status: 500, kind: "server_error",
+			message: "The server had an error while processing your request. Sorry about that!"},
+		fault503: {status: 503, kind: "server_error", code: "service_unavailable",
+			message: "The engine is currently overloaded, please try again later."},
+		faultOverloaded: {status: 503, kind: "server_error", code: "server_is_overloaded",
+			message: "Our servers are currently overloaded. Please try again later."},
+		fault401: {status: 401, kind: "invalid_request_error", code: "invalid_api_key",
+			message: "Incorrect API key provided: sim-*****. You can find your API key at http://localhost/sim."},
+		faultError200: {status: 200, kind: "server_error", code: "server_error",
+			message: "The server had an error while processing your request. Sorry about that!"},
+	},
+	notJSON: failure{status: 400, kind: "invalid_request_error",
+		message: "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your " +
+			"HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you " +
+			"have trouble figuring out how to fix this, please contact us through our help center at help.openai.com.)"},
+	noModel: "The model `%s` does not exist or you do not have access to it.",
+	noKey: failure{status: 401, kind: "invalid_request_error",
+		message: "You didn't provide an API key. You need to provide your API key in an Authorization header using " +
+			"Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."},
+	wrongKey: failure{status: 401, kind: "invalid_request_error", code: "invalid_api_key",
+		message: "Incorrect API key provided. Start the simulated provider with the same --api-key."},
+}
+
+func (openai) manners() *manners { return &openaiManners }
+
+func (openai) credential(ctx *fasthttp.RequestCtx) []byte { return bearer(ctx) }
 
 func (openai) appendError(dst []byte, f *failure) []byte {
 	dst = append(dst, "{\n  \"error\": {\n    \"message\": "...)
@@ -31,17 +58,12 @@ func (openai) appendError(dst []byte, f *failure) []byte {
 	return append(dst, "\n  }\n}\n"...)
 }
 
-func (openai) appendStreamError(dst, _ []byte) []byte {
-	f := failures[faultError200]
+func (openai) appendStreamError(dst, _ []byte, f *failure) []byte {
 	dst = appendJSON(append(dst, `data: {"error":{"message":`...), f.message)
 	dst = appendJSON(append(dst, `,"type":`...), f.kind)
 	dst = appendJSON(append(dst, `,"param":null,"code":`...), f.code)
 	return append(dst, "}}\n\n"...)
 }
-
-const notJSON = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your " +
-	"HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you " +
-	"have trouble figuring out how to fix this, please contact us through our help center at help.openai.com.)"
 
 func missing(param string) *failure {
 	return invalid(param, "missing_required_parameter", "Missing required parameter: '%s'.", param)
@@ -164,8 +186,7 @@ func knownModel(name string) *failure {
 	if name != missingModel {
 		return nil
 	}
-	return &failure{status: 404, kind: "invalid_request_error", code: "model_not_found",
-		message: "The model `" + name + "` does not exist or you do not have access to it."}
+	return &failure{status: 404, kind: "invalid_request_error", code: codeNoModel, model: name}
 }
 
 // stopsOf reads "stop": a string or up to four of them.

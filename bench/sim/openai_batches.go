@@ -21,7 +21,7 @@ func postBatch(s *Server, ctx *fasthttp.RequestCtx, _ string) (*answer, *failure
 	var p fastjson.Parser
 	v, err := p.ParseBytes(ctx.Request.Body())
 	if err != nil {
-		return nil, invalid("", "", notJSON)
+		return nil, &openaiManners.notJSON
 	}
 	for _, key := range [...]string{"input_file_id", "endpoint", "completion_window"} {
 		if len(v.GetStringBytes(key)) == 0 {
@@ -74,7 +74,7 @@ func (s *Server) runBatch(b *batch, input []byte) []byte {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		status, body, custom := 400, openai{}.appendError(nil, invalid("", "", notJSON)), "null"
+		status, body, custom := 400, openai{}.appendError(nil, &openaiManners.notJSON), "null"
 		if v, err := p.ParseBytes(line); err == nil {
 			if id := v.Get("custom_id"); id != nil {
 				custom = id.String()
@@ -102,7 +102,7 @@ func (s *Server) runLine(p *fastjson.Parser, endpoint string, body *fastjson.Val
 		if rt.plan == nil || body == nil {
 			continue
 		}
-		a, failed := s.planJSON(p, rt, body.MarshalTo(nil), &settings{})
+		a, failed := s.planJSON(p, rt, body.MarshalTo(nil), &query{own: &settings{}})
 		if failed == nil && !a.stream {
 			return a.status, a.body
 		}

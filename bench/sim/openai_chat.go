@@ -13,64 +13,41 @@ const wholeSize = 2 << 10
 const imageTokens = 85
 
 // planChat answers POST /v1/chat/completions.
-func planChat(b *brain, v *fastjson.Value, own *settings) (*answer, *failure) {
-	a, list, f := readChat(v)
-	if f != nil {
-		return nil, f
-	}
-	a.obey(list, own)
-	rep := think(a, b.seed)
-	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
+var planChat = planText(bodyModel, readChat, writeChat)
+
+func writeChat(_ *query, out *answer, a *ask, rep *reply) {
 	w := chatWriter{answer: out, ask: a, reply: rep}
-	object := "chat.completion"
+	object, produce := "chat.completion", w.whole
 	if a.stream {
-		object = "chat.completion.chunk"
+		object, produce = "chat.completion.chunk", w.stream
 	}
 	w.head = newHead(rep.id.id("chatcmpl-", 29), object, a.model, `,"service_tier":"default"`)
-	if a.stream {
-		out.stream, out.contentType = true, typeEvents
-		w.stream()
-	} else {
-		w.whole()
-	}
-	return out, nil
+	produce()
 }
 
 // readChat reads what a chat request asks for.
-func readChat(v *fastjson.Value) (*ask, settingsList, *failure) {
-	a := &ask{}
-	model, list, f := modelOf(v)
+func readChat(q *query, a *ask, p *prompt) *failure {
+	v := q.body
+	last, f := readMessages(v, p, a)
 	if f != nil {
-		return nil, "", f
-	}
-	a.model = model
-	var p prompt
-	p.reset("chat")
-	last, f := readMessages(v, &p, a)
-	if f != nil {
-		return nil, "", f
+		return f
 	}
 	if f := readSampling(v, a, "max_completion_tokens", "max_tokens"); f != nil {
-		return nil, "", f
+		return f
 	}
 	if a.usage, f = includeUsage(v); f != nil {
-		return nil, "", f
+		return f
 	}
 	if a.logprobs, f = flag(v, "logprobs"); f != nil {
-		return nil, "", f
+		return f
 	}
 	if a.top, f = integer(v, "top_logprobs", 0, 20, 0); f != nil {
-		return nil, "", f
+		return f
 	}
-	if f := readChatTools(v, &p, a, last); f != nil {
-		return nil, "", f
+	if f := readChatTools(v, p, a, last); f != nil {
+		return f
 	}
-	if f := readFormat(field(v, "response_format"), "response_format", "json_schema", a); f != nil {
-		return nil, "", f
-	}
-	a.in = max(p.tokens, 1)
-	a.key = p.hash.Sum64()
-	return a, list, nil
+	return readFormat(field(v, "response_format"), "response_format", "json_schema", a)
 }
 
 // readSampling reads the members that chat, completions and responses share. The first of maxKeys that is
@@ -131,8 +108,8 @@ func readMessages(v *fastjson.Value, p *prompt, a *ask) (last string, f *failure
 		}
 		p.label(last)
 		text := readContent(field(msg, "content"), p)
-		if calls := field(msg, "tool_calls"); calls != nil {
-			p.add(calls.MarshalTo(nil))
+		for _, c := range msg.GetArray("tool_calls") {
+			p.call(c.GetStringBytes("function", "name"), c.GetStringBytes("function", "arguments"))
 		}
 		if last == "user" {
 			a.topic = text
@@ -141,11 +118,16 @@ func readMessages(v *fastjson.Value, p *prompt, a *ask) (last string, f *failure
 	return last, nil
 }
 
+// readRole reads a message's role, by the newest of its names.
 func readRole(msg *fastjson.Value, at string) (string, *failure) {
 	role := string(msg.GetStringBytes("role"))
 	switch role {
-	case "system", "developer", "user", "assistant", "tool", "function":
+	case "system", "user", "assistant", "tool":
 		return role, nil
+	case "developer":
+		return "system", nil
+	case "function":
+		return "tool", nil
 	case "":
 		return "", missing(at + ".role")
 	}
@@ -166,8 +148,7 @@ func readContent(c *fastjson.Value, p *prompt) string {
 	for _, part := range c.GetArray() {
 		b := part.GetStringBytes("text")
 		if b == nil {
-			p.label(string(part.MarshalTo(nil)))
-			p.tokens += imageTokens
+			p.attach(part)
 			continue
 		}
 		p.add(b)
@@ -182,19 +163,20 @@ func readChatTools(v *fastjson.Value, p *prompt, a *ask, lastRole string) *failu
 	if list == nil {
 		return nil
 	}
-	p.add(list.MarshalTo(nil))
 	var tools []tool
 	for i, t := range list.GetArray() {
 		fn := field(t, "function")
 		if fn == nil {
-			continue // a custom tool: it takes free text, which this provider never sends
+			p.add(t.MarshalTo(nil)) // a custom tool: it takes free text, which this provider never sends
+			continue
 		}
 		name := string(fn.GetStringBytes("name"))
 		if name == "" {
 			return missing("tools[" + string(appendInt(nil, i)) + "].function.name")
 		}
-		tools = append(tools, tool{name: name, schema: fn.Get("parameters")})
+		tools = append(tools, newTool(fn, "parameters"))
 	}
+	p.offer(tools)
 	tc, f := readToolChoice(v, tools)
 	if f != nil {
 		return f
@@ -203,6 +185,17 @@ func readChatTools(v *fastjson.Value, p *prompt, a *ask, lastRole string) *failu
 		a.calls = tc.choose(tools, a.topic)
 	}
 	return nil
+}
+
+// newTool reads a tool's declaration, which has the schema in one of the given members.
+func newTool(v *fastjson.Value, schemas ...string) tool {
+	t := tool{name: string(v.GetStringBytes("name")), description: string(v.GetStringBytes("description"))}
+	for _, key := range schemas {
+		if t.schema == nil {
+			t.schema = field(v, key)
+		}
+	}
+	return t
 }
 
 // readToolChoice reads "tool_choice" and "parallel_tool_calls"; the name of a forced function stands beside

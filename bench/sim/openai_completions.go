@@ -3,49 +3,36 @@ package sim
 import "github.com/valyala/fastjson"
 
 // planCompletions answers POST /v1/completions.
-func planCompletions(b *brain, v *fastjson.Value, own *settings) (*answer, *failure) {
-	a, list, f := readCompletions(v)
-	if f != nil {
-		return nil, f
-	}
-	a.obey(list, own)
-	rep := think(a, b.seed)
-	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
+var planCompletions = planText(bodyModel, readCompletions, writeCompletion)
+
+func writeCompletion(_ *query, out *answer, a *ask, rep *reply) {
 	w := completionWriter{answer: out, ask: a, reply: rep, head: newHead(rep.id.id("cmpl-", 29), "text_completion", a.model, "")}
 	if a.stream {
-		out.stream, out.contentType = true, typeEvents
 		w.stream()
 	} else {
 		w.whole()
 	}
-	return out, nil
 }
 
-func readCompletions(v *fastjson.Value) (*ask, settingsList, *failure) {
-	a := &ask{}
-	model, list, f := modelOf(v)
+func readCompletions(q *query, a *ask, p *prompt) *failure {
+	v := q.body
+	p.label("completions")
+	prompts, f := readPrompts(v, p, a)
 	if f != nil {
-		return nil, "", f
-	}
-	a.model = model
-	var p prompt
-	p.reset("completions")
-	prompts, f := readPrompts(v, &p, a)
-	if f != nil {
-		return nil, "", f
+		return f
 	}
 	if f := readSampling(v, a, "max_tokens"); f != nil {
-		return nil, "", f
+		return f
 	}
 	if a.usage, f = includeUsage(v); f != nil {
-		return nil, "", f
+		return f
 	}
 	echo, f := flag(v, "echo")
 	if f != nil {
-		return nil, "", f
+		return f
 	}
 	if a.top, f = integer(v, "logprobs", 0, 5, 0); f != nil {
-		return nil, "", f
+		return f
 	}
 	a.logprobs = field(v, "logprobs") != nil
 	perPrompt := a.choices
@@ -53,9 +40,7 @@ func readCompletions(v *fastjson.Value) (*ask, settingsList, *failure) {
 	for i := 0; echo && i < a.choices; i++ {
 		a.echo = append(a.echo, prompts[i/perPrompt])
 	}
-	a.in = max(p.tokens, 1)
-	a.key = p.hash.Sum64()
-	return a, list, nil
+	return nil
 }
 
 // readPrompts reads "prompt": a text, texts, tokens, or lists of tokens. Each has its own choices.

@@ -8,18 +8,18 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/valyala/fastjson"
 )
 
 const (
 	maxDimensions   = 4096
 	smallDimensions = 1536
-	largeDimensions = 3072 // of models with "large" in their names
+	largeDimensions = 3072 // of models with "large" in their names, and of Gemini's
 	featureWeights  = 8    // coordinates that one word or letter triple touches
 )
 
 // planEmbeddings answers POST /v1/embeddings.
-func planEmbeddings(b *brain, v *fastjson.Value, _ *settings) (*answer, *failure) {
+func planEmbeddings(b *brain, q *query) (*answer, *failure) {
+	v := q.body
 	model, list, f := modelOf(v)
 	if f != nil {
 		return nil, f
@@ -49,7 +49,7 @@ func planEmbeddings(b *brain, v *fastjson.Value, _ *settings) (*answer, *failure
 }
 
 func defaultDimensions(model string) int {
-	if strings.Contains(model, "large") {
+	if strings.Contains(model, "large") || strings.HasPrefix(model, "gemini") {
 		return largeDimensions
 	}
 	return smallDimensions

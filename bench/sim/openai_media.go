@@ -41,7 +41,8 @@ func modelAndText(v *fastjson.Value, param string) (*answer, string, *failure) {
 }
 
 // planImages answers POST /v1/images/generations with PNGs of one colour each.
-func planImages(b *brain, v *fastjson.Value, _ *settings) (*answer, *failure) {
+func planImages(b *brain, q *query) (*answer, *failure) {
+	v := q.body
 	out, text, f := modelAndText(v, "prompt")
 	if f != nil {
 		return nil, f
@@ -91,7 +92,8 @@ func drawPNG(key uint64) []byte {
 }
 
 // planSpeech answers POST /v1/audio/speech with half a second of a tone, as WAV whatever the format asked for.
-func planSpeech(b *brain, v *fastjson.Value, _ *settings) (*answer, *failure) {
+func planSpeech(b *brain, q *query) (*answer, *failure) {
+	v := q.body
 	out, text, f := modelAndText(v, "input")
 	if f != nil {
 		return nil, f
@@ -165,7 +167,8 @@ func serveTranscription(s *Server, ctx *fasthttp.RequestCtx, _ string) (*answer,
 }
 
 // planModerations answers POST /v1/moderations: a text is flagged for violence if it contains that word or "kill".
-func planModerations(b *brain, v *fastjson.Value, _ *settings) (*answer, *failure) {
+func planModerations(b *brain, q *query) (*answer, *failure) {
+	v := q.body
 	input := field(v, "input")
 	if input == nil {
 		return nil, missing("input")

@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"net/url"
-
-	"github.com/valyala/fasthttp"
-)
+import "github.com/valyala/fasthttp"
 
 // listed are the models that the provider names; it answers for any other name as well.
 var listed = [...]string{
@@ -28,10 +24,7 @@ func serveModels(*Server, *fasthttp.RequestCtx, string) (*answer, *failure) {
 
 // serveModel answers GET /v1/models/{id}.
 func serveModel(_ *Server, _ *fasthttp.RequestCtx, id string) (*answer, *failure) {
-	if plain, err := url.PathUnescape(id); err == nil {
-		id = plain
-	}
-	name, list, f := namedModel(id)
+	name, list, f := pathModel(id)
 	if f != nil {
 		return nil, f
 	}

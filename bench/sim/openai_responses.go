@@ -7,62 +7,45 @@ import (
 )
 
 // planResponses answers POST /v1/responses.
-func planResponses(b *brain, v *fastjson.Value, own *settings) (*answer, *failure) {
-	a, list, f := readResponses(v)
-	if f != nil {
-		return nil, f
-	}
-	a.obey(list, own)
-	rep := think(a, b.seed)
-	out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: list}
+var planResponses = planText(bodyModel, readResponses, writeResponse)
+
+func writeResponse(q *query, out *answer, a *ask, rep *reply) {
 	w := responseWriter{answer: out, ask: a, choice: &rep.choices[0], id: rep.id.hex("resp_", 48), ids: rep.id}
-	w.told = appendTold(nil, v)
+	w.told = appendTold(nil, q.body)
 	if a.stream {
-		out.stream, out.contentType = true, typeEvents
 		w.stream()
 	} else {
 		w.response(w.finalStatus())
 	}
-	return out, nil
 }
 
-func readResponses(v *fastjson.Value) (*ask, settingsList, *failure) {
-	a := &ask{}
-	model, list, f := modelOf(v)
-	if f != nil {
-		return nil, "", f
-	}
-	a.model = model
-	var p prompt
-	p.reset("responses")
+func readResponses(q *query, a *ask, p *prompt) *failure {
+	v := q.body
 	if instructions := v.GetStringBytes("instructions"); instructions != nil {
-		p.label("instructions")
+		p.label("system")
 		p.add(instructions)
 	}
-	p.label(string(v.GetStringBytes("previous_response_id")))
-	asked, f := readInput(v, &p, a)
+	if before := v.GetStringBytes("previous_response_id"); before != nil {
+		p.label(string(before))
+	}
+	asked, f := readInput(v, p, a)
 	if f != nil {
-		return nil, "", f
+		return f
 	}
 	if f := readSampling(v, a, "max_output_tokens"); f != nil {
-		return nil, "", f
+		return f
 	}
 	a.choices, a.stops = 1, nil // responses know neither
 	for _, item := range v.GetArray("include") {
 		a.logprobs = a.logprobs || string(item.GetStringBytes()) == "message.output_text.logprobs"
 	}
 	if a.top, f = integer(v, "top_logprobs", 0, 20, 0); f != nil {
-		return nil, "", f
+		return f
 	}
-	if f := readResponseTools(v, &p, a, asked); f != nil {
-		return nil, "", f
+	if f := readResponseTools(v, p, a, asked); f != nil {
+		return f
 	}
-	if f := readFormat(field(v, "text").Get("format"), "text.format", "", a); f != nil {
-		return nil, "", f
-	}
-	a.in = max(p.tokens, 1)
-	a.key = p.hash.Sum64()
-	return a, list, nil
+	return readFormat(field(v, "text").Get("format"), "text.format", "", a)
 }
 
 // readInput reads "input", a text or a list of items, and tells whether the user has the last word.
@@ -87,9 +70,12 @@ func readInput(v *fastjson.Value, p *prompt, a *ask) (asked bool, f *failure) {
 		}
 		role := string(item.GetStringBytes("role"))
 		asked = role == "user"
-		if role == "" { // a call, its output, reasoning and the like
-			p.add(item.MarshalTo(nil))
+		if role == "" {
+			readItem(item, p)
 			continue
+		}
+		if role == "developer" {
+			role = "system"
 		}
 		p.label(role)
 		text := readContent(field(item, "content"), p)
@@ -100,23 +86,37 @@ func readInput(v *fastjson.Value, p *prompt, a *ask) (asked bool, f *failure) {
 	return asked, nil
 }
 
+// readItem adds an item that is no message: a call, its output, reasoning and the like.
+func readItem(item *fastjson.Value, p *prompt) {
+	switch string(item.GetStringBytes("type")) {
+	case "function_call":
+		p.call(item.GetStringBytes("name"), item.GetStringBytes("arguments"))
+	case "function_call_output":
+		p.label("tool")
+		readContent(field(item, "output"), p)
+	default:
+		p.add(item.MarshalTo(nil))
+	}
+}
+
 func readResponseTools(v *fastjson.Value, p *prompt, a *ask, asked bool) *failure {
 	list := field(v, "tools")
 	if list == nil {
 		return nil
 	}
-	p.add(list.MarshalTo(nil))
 	var tools []tool
 	for i, t := range list.GetArray() {
 		if string(t.GetStringBytes("type")) != "function" {
-			continue // a tool that the provider itself would run
+			p.add(t.MarshalTo(nil)) // a tool that the provider itself would run
+			continue
 		}
 		name := string(t.GetStringBytes("name"))
 		if name == "" {
 			return missing("tools[" + string(appendInt(nil, i)) + "].name")
 		}
-		tools = append(tools, tool{name: name, schema: t.Get("parameters")})
+		tools = append(tools, newTool(t, "parameters"))
 	}
+	p.offer(tools)
 	tc, f := readToolChoice(v, tools)
 	if f != nil {
 		return f
@@ -296,8 +296,7 @@ func (w *responseWriter) call(k int, status string) {
 type openaiResponses struct{ openai }
 
 // appendStreamError appends an error event, or after the response has begun, that response as failed.
-func (openaiResponses) appendStreamError(dst, sent []byte) []byte {
-	f := failures[faultError200]
+func (openaiResponses) appendStreamError(dst, sent []byte, f *failure) []byte {
 	first, _, begun := bytes.Cut(sent, []byte("\n\n"))
 	if !begun {
 		dst = appendJSON(append(dst, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":"...), f.code)

@@ -4,15 +4,17 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
-	"github.com/valyala/fastjson"
 )
 
 // route is one endpoint: plan for JSON requests whose answers depend on nothing else, serve for the others.
 type route struct {
 	method  string
 	path    string // without an id; a path that ends in "/" takes what follows it as its argument
+	verb    string // Gemini's, which follows its model after a colon
+	sse     bool   // only with ?alt=sse
+	version bool   // only with the header by which Anthropic's clients can be told
 	dialect dialect
-	plan    func(b *brain, v *fastjson.Value, own *settings) (*answer, *failure)
+	plan    planner
 	serve   func(s *Server, ctx *fasthttp.RequestCtx, arg string) (*answer, *failure)
 }
 
@@ -28,6 +30,18 @@ func endpoints() []route {
 		{method: "POST", path: "/v1/moderations", dialect: openai{}, plan: planModerations},
 		{method: "POST", path: "/v1/audio/transcriptions", dialect: openai{}, serve: serveTranscription},
 		{method: "POST", path: "/v1/audio/translations", dialect: openai{}, serve: serveTranscription},
+		{method: "POST", path: "/v1/messages", dialect: anthropic{}, plan: planMessages},
+		{method: "POST", path: "/v1/messages/count_tokens", dialect: anthropic{}, plan: planMessageTokens},
+		{method: "GET", path: "/v1/models", version: true, dialect: anthropic{}, serve: serveAnthropicModels},
+		{method: "GET", path: "/v1/models/", version: true, dialect: anthropic{}, serve: serveAnthropicModel},
+		{method: "POST", path: geminiModels, verb: "generateContent", dialect: gemini{}, plan: planContent},
+		{method: "POST", path: geminiModels, verb: "streamGenerateContent", sse: true, dialect: gemini{}, plan: planContentEvents},
+		{method: "POST", path: geminiModels, verb: "streamGenerateContent", dialect: geminiArray{}, plan: planContentArray},
+		{method: "POST", path: geminiModels, verb: "countTokens", dialect: gemini{}, plan: planContentTokens},
+		{method: "POST", path: geminiModels, verb: "embedContent", dialect: gemini{}, plan: planEmbedContent},
+		{method: "POST", path: geminiModels, verb: "batchEmbedContents", dialect: gemini{}, plan: planEmbedContents},
+		{method: "GET", path: geminiModels, dialect: gemini{}, serve: serveGeminiModel},
+		{method: "GET", path: "/v1beta/models", dialect: gemini{}, serve: serveGeminiModels},
 		{method: "GET", path: "/v1/models", dialect: openai{}, serve: serveModels},
 		{method: "GET", path: "/v1/models/", dialect: openai{}, serve: serveModel},
 		{method: "POST", path: "/v1/files", dialect: openai{}, serve: postFile},
@@ -49,27 +63,56 @@ func byPath(routes []route) map[string][]*route {
 	return m
 }
 
-var nowhere = route{dialect: openai{}}
+// geminiModels is what the paths of Gemini's operations begin with: a model follows, and a verb.
+const geminiModels = "/v1beta/models/"
 
 // route finds the endpoint of ctx's request and its argument. With a failure the route has only a dialect.
 func (s *Server) route(ctx *fasthttp.RequestCtx) (*route, string, *failure) {
-	candidates, arg := s.routes[string(ctx.Path())], ""
+	candidates, arg, verb := s.routes[string(ctx.Path())], "", ""
 	if candidates == nil {
 		candidates, arg = s.prefixed(string(ctx.Path()))
 	}
+	if len(candidates) > 0 && candidates[0].path == geminiModels {
+		if i := strings.LastIndexByte(arg, ':'); i >= 0 {
+			arg, verb = arg[:i], arg[i+1:]
+		}
+	}
 	for _, rt := range candidates {
-		if rt.method == string(ctx.Method()) {
+		if rt.takes(ctx, verb) {
+			if rt.dialect == (anthropic{}) && rt.plan != nil {
+				arg = string(ctx.Request.Header.Peek(versionHeader))
+			}
 			return rt, arg, nil
 		}
 	}
 	f := &failure{status: 404, kind: "invalid_request_error",
 		message: "Invalid URL (" + string(ctx.Method()) + " " + string(ctx.Path()) + ")"}
-	if len(candidates) > 0 {
+	if len(candidates) > 0 && verb == "" {
 		f.status, f.code = 405, "method_not_supported"
 		f.message = "Not allowed to " + string(ctx.Method()) + " on " + string(ctx.Path()) +
 			". (HINT: Perhaps you meant to use a different HTTP method?)"
 	}
-	return &nowhere, "", f
+	return &route{dialect: likelyDialect(ctx)}, "", f
+}
+
+func (rt *route) takes(ctx *fasthttp.RequestCtx, verb string) bool {
+	return rt.method == string(ctx.Method()) && rt.verb == verb && (!rt.version || hasVersion(ctx)) &&
+		(!rt.sse || string(ctx.QueryArgs().Peek("alt")) == "sse")
+}
+
+func hasVersion(ctx *fasthttp.RequestCtx) bool {
+	return len(ctx.Request.Header.Peek(versionHeader)) > 0
+}
+
+// likelyDialect is the dialect of a client that asks for what is not there.
+func likelyDialect(ctx *fasthttp.RequestCtx) dialect {
+	switch {
+	case strings.HasPrefix(string(ctx.Path()), "/v1beta/"):
+		return gemini{}
+	case strings.HasPrefix(string(ctx.Path()), "/v1/messages"), hasVersion(ctx):
+		return anthropic{}
+	}
+	return openai{}
 }
 
 // prefixed finds the routes whose path ends in "/" and begins path, and the rest of path.

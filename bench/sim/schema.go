@@ -118,7 +118,7 @@ func schemaType(s *fastjson.Value) string {
 		t = list[0]
 	}
 	b, _ := t.StringBytes()
-	return string(b)
+	return strings.ToLower(string(b)) // Gemini's are in capitals
 }
 
 func number(s *fastjson.Value, key string, fallback float64) float64 {

@@ -1,5 +1,6 @@
-// Package sim is a simulated provider: it answers like OpenAI's API with deterministic text, honest usage and
-// settable timing, and fails in every way that is asked of it. It knows nothing of the node in front of it.
+// Package sim is a simulated provider: it answers like the APIs of OpenAI, Anthropic and Gemini with deterministic
+// text, honest usage and settable timing, and fails in every way that is asked of it. It knows nothing of the node
+// in front of it.
 package sim
 
 import (
@@ -27,7 +28,7 @@ type Options struct {
 	FailRate        float64       // 0..1: the share of POST requests that fail with Fail
 	Fail            string        // the kind of fault; "" is 500
 	Seed            uint64        // another seed gives other answers and other requests that fail
-	APIKey          string        // the bearer token that a request must show; "" asks for none
+	APIKey          string        // the key that a request must show; "" asks for none
 	LogSize         int           // requests that the log keeps; 0 keeps none
 	MaxBody         int           // bytes of a request's body; 0 is 64 MiB
 }
@@ -179,58 +180,61 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 // prepare finds t's answer, its settings and its fault.
 func (t *turn) prepare() {
 	ctx, s := t.ctx, t.s
+	t.id = s.appendRequestID(t.id[:0])
 	special, f := readHeaders(ctx, &t.own)
-	rt, args, routeFailure := s.route(ctx)
+	rt, arg, routeFailure := s.route(ctx)
 	t.d = rt.dialect
 	switch {
 	case f != nil:
-	case !s.authorized(ctx):
-		f = unauthorized(ctx)
+	case !s.authorized(t):
+		f = unauthorized(t)
 	case routeFailure != nil:
 		f = routeFailure
 	default:
-		t.a, f = s.answer(t, rt, args, special)
+		t.a, f = s.answer(t, rt, arg, special)
 	}
 	if f != nil {
-		t.a = f.answer(t.d)
+		t.fail(f)
 	}
 	if f := t.settle(special); f != nil {
-		t.a = f.answer(t.d)
+		t.fail(f)
 	}
 	t.model = t.a.model // a spoilt answer has none
-	t.a = t.set.fault.spoil(t.a, t.d)
+	t.spoil()
 	s.begun(t)
 }
 
 // answer plans the answer, or remembers it.
-func (s *Server) answer(t *turn, rt *route, args string, special bool) (*answer, *failure) {
+func (s *Server) answer(t *turn, rt *route, arg string, special bool) (*answer, *failure) {
 	if rt.plan == nil {
-		return rt.serve(s, t.ctx, args)
+		return rt.serve(s, t.ctx, arg)
 	}
 	body := t.ctx.Request.Body()
 	if !special {
-		if a := s.memo.get(rt.path, body); a != nil {
+		if a := s.memo.get(rt, arg, body); a != nil {
 			return a, nil
 		}
 	}
 	p := s.parsers.Get()
 	defer s.parsers.Put(p)
-	a, f := s.planJSON(p, rt, body, &t.own)
+	a, f := s.planJSON(p, rt, body, &query{own: &t.own, arg: arg})
 	if f == nil && !special {
-		s.memo.put(rt.path, body, a)
+		s.memo.put(rt, arg, body, a)
 	}
 	return a, f
 }
 
-func (s *Server) planJSON(p *fastjson.Parser, rt *route, body []byte, own *settings) (*answer, *failure) {
+// planJSON parses body into q and has rt plan its answer.
+func (s *Server) planJSON(p *fastjson.Parser, rt *route, body []byte, q *query) (*answer, *failure) {
 	if fastjson.ValidateBytes(body) != nil {
-		return nil, invalid("", "", notJSON)
+		return nil, &rt.dialect.manners().notJSON
 	}
 	v, err := p.ParseBytes(body)
 	if err != nil || v.Type() != fastjson.TypeObject {
-		return nil, invalid("", "", notJSON)
+		return nil, &rt.dialect.manners().notJSON
 	}
-	return rt.plan(&s.brain, v, own)
+	q.body = v
+	return rt.plan(&s.brain, q)
 }
 
 // settle merges t's settings from all their sources and draws its fault.
@@ -272,24 +276,15 @@ func readHeaders(ctx *fasthttp.RequestCtx, set *settings) (special bool, f *fail
 	return special, f
 }
 
-func (s *Server) authorized(ctx *fasthttp.RequestCtx) bool {
-	if s.opts.APIKey == "" {
-		return true
-	}
-	key, ok := bytes.CutPrefix(ctx.Request.Header.Peek("Authorization"), []byte("Bearer "))
-	return ok && subtle.ConstantTimeCompare(key, []byte(s.opts.APIKey)) == 1
+func (s *Server) authorized(t *turn) bool {
+	return s.opts.APIKey == "" || subtle.ConstantTimeCompare(t.d.credential(t.ctx), []byte(s.opts.APIKey)) == 1
 }
 
-func unauthorized(ctx *fasthttp.RequestCtx) *failure {
-	f := &failure{status: 401, kind: "invalid_request_error"}
-	if len(ctx.Request.Header.Peek("Authorization")) == 0 {
-		f.message = "You didn't provide an API key. You need to provide your API key in an Authorization header using " +
-			"Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
-		return f
+func unauthorized(t *turn) *failure {
+	if len(t.d.credential(t.ctx)) == 0 {
+		return &t.d.manners().noKey
 	}
-	f.code = "invalid_api_key"
-	f.message = "Incorrect API key provided. Start the simulated provider with the same --api-key."
-	return f
+	return &t.d.manners().wrongKey
 }
 
 // begun books what is known of t before its first byte.
