@@ -71,13 +71,14 @@ type chain struct {
 // the last request that uses a program has ended.
 type policyUse struct {
 	n        atomic.Int64
+	released atomic.Bool // once: a request may have come later than any is waited for
 	policies []*boundPolicy
 }
 
 func (u *policyUse) add() { u.n.Add(1) }
 
 func (u *policyUse) done() {
-	if u.n.Add(-1) == 0 {
+	if u.n.Add(-1) == 0 && u.released.CompareAndSwap(false, true) {
 		for _, p := range u.policies {
 			p.program.Release()
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -148,4 +149,26 @@ func TestPolicyIsReleasedAfterAPanic(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Publish(c, "test"))
 	require.Eventually(t, func() bool { return p.released.Load() == 1 }, 5*time.Second, 10*time.Millisecond)
+}
+
+// A shadow request, for which nobody waits, does not hold up the end of the node.
+func TestPolicyShadowEndsWithTheNode(t *testing.T) {
+	entered, leave := make(chan struct{}, 8), make(chan struct{})
+	defer close(leave)
+	slow := scripted(t, func(int, net.Conn, string) {
+		entered <- struct{}{}
+		<-leave
+	})
+	_, addr := newSim(t, sim.Options{})
+	var list atomic.Value
+	list.Store(abi.AppendShadow(abi.AppendTarget(nil, "one"), "two"))
+	s, node := withPolicy(t, addr, changing(&list), `{name: two, dialect: openai, base_url: "http://`+addr, `{name: two, dialect: openai, base_url: "http://`+slow)
+	g := fetch(t, node, chatPath, chatAsk("plain@1.0.0", "x", false))
+	require.Equal(t, "one", g.Header.Get("X-Wedge-Target"), g.body)
+	<-entered
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_ = s.Shutdown(ctx)
+	assert.Less(t, time.Since(began), 5*time.Second)
 }

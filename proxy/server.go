@@ -111,7 +111,9 @@ type Server struct {
 	serving  atomic.Bool
 	retiring sync.WaitGroup
 	ended    chan ended
-	shadows  chan struct{} // a token for each shadow request under way
+	shadows  chan struct{}   // a token for each shadow request under way
+	life     context.Context // ends when Shutdown waits no longer
+	end      context.CancelFunc
 	work     sync.WaitGroup
 
 	// Live state, by key; it outlives snapshots.
@@ -138,6 +140,7 @@ func New(o Options) (*Server, error) {
 		explain: newExplainRing(), endpoints: map[string]*upstream.Endpoint{}, ended: make(chan ended, doneQueue),
 		shadows: make(chan struct{}, maxShadows),
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.http = fasthttp.Server{
 		Handler: s.handle, ErrorHandler: s.handleUnread, Name: "wedge", Logger: quietLogger{},
 		MaxRequestBodySize: o.MaxBody, ReadBufferSize: o.MaxHeader, ReadTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
@@ -195,6 +198,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // Shutdown stops taking requests, waits for those under way until ctx ends, and then closes what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	defer context.AfterFunc(ctx, s.end)()
 	err := s.http.ShutdownWithContext(ctx)
 	s.endpointsMu.Lock()
 	defer s.endpointsMu.Unlock()

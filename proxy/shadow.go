@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -43,14 +44,15 @@ func (x *exchange) castShadow() {
 	server := x.s
 	server.work.Go(func() {
 		defer func() { <-server.shadows }()
-		server.metrics.shadows.With(s.bill.version.label, s.target.Name, s.run()).Inc()
+		server.metrics.shadows.With(s.bill.version.label, s.target.Name, s.run(server.life)).Inc()
 	})
 }
 
-// run makes the call and books what it cost. It returns the result as a label.
-func (s *shadow) run() string {
+// run makes the call, unless ctx ends before, and books what it cost. It returns the result as a label.
+func (s *shadow) run(ctx context.Context) string {
 	var call upstream.Call
 	defer call.Close()
+	defer context.AfterFunc(ctx, call.Abort)()
 	if !s.target.provider.gate.Enter(s.target.provider.Limits.InFlight) {
 		return "left out"
 	}
