@@ -64,7 +64,7 @@ func (f *catalogFile) offer(data []byte) (err error) {
 		return err
 	}
 	f.modules = f.modulesNow()
-	if err = f.catalog.LoadModules(filepath.Dir(f.path), os.ReadFile); err != nil {
+	if err = f.catalog.LoadModules(filepath.Dir(f.path), moduleFile); err != nil {
 		f.refuse(err)
 		return err
 	}
@@ -75,6 +75,24 @@ func (f *catalogFile) offer(data []byte) (err error) {
 	}
 	f.inUse = f.inUse || err == nil
 	return err
+}
+
+// maxModuleFile is how much of a file is read as a module, in bytes: more than a policy may have.
+const maxModuleFile = 16 << 20
+
+// moduleFile reads a policy's module. What is no file, or a very large one, would stop the node from following the catalog
+// or take its memory.
+func moduleFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", path)
+	case info.Size() > maxModuleFile:
+		return nil, fmt.Errorf("%s has %d MiB, and a module may have 8", path, info.Size()>>20)
+	}
+	return os.ReadFile(path)
 }
 
 // modulesNow names the policies' files as they are: another text means that one was changed, came or went.

@@ -83,7 +83,7 @@ func judge(file string, data []byte, support wire.Support) *verdict {
 		v.Problems = refused.List
 		return v
 	}
-	if missing, is := errors.AsType[*wire.Problems](c.LoadModules(filepath.Dir(file), os.ReadFile)); is {
+	if missing, is := errors.AsType[*wire.Problems](c.LoadModules(filepath.Dir(file), moduleFile)); is {
 		v.Warnings = missing.List // they may lie where the node runs
 	}
 	if v.Problems = append(v.Problems, moduleFaults(c)...); len(v.Problems) > 0 {

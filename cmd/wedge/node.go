@@ -104,14 +104,15 @@ func (n *node) open() (err error) {
 
 func (n *node) newServer() error {
 	co := cache.Options{Memory: memoryTier{n.memory}, Log: n.log}
-	if err := n.openPolicies(); err != nil {
-		return err
-	}
+	n.openPolicies()
 	po := proxy.Options{
 		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Prompts: openai.Codec{}, Rewriter: openai.Rewriter{},
-		Policies: n.policies, Log: n.log, AccessLog: n.accessLog,
+		Log: n.log, AccessLog: n.accessLog,
 		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
 		Secret: n.secret,
+	}
+	if n.policies != nil {
+		po.Policies = n.policies
 	}
 	disk, err := badger.Open(filepath.Join(n.o.Data, "store"), badger.Options{Log: n.log, Recover: true})
 	switch {
@@ -135,16 +136,25 @@ func (n *node) newServer() error {
 	return err
 }
 
-func (n *node) openPolicies() error {
+// openPolicies makes what runs policies. Without a folder of its own for compiled ones the node serves all the same, and
+// refuses catalogs with policies.
+func (n *node) openPolicies() {
 	dir, temporary, err := policyCache(n.o.Data)
-	if err != nil {
-		return fmt.Errorf("cannot make a folder for compiled policies: %w; make the data folder writable, or set TMPDIR", err)
+	if err == nil && !temporary {
+		if n.policies, err = newPolicyHost(dir, n.log); err == nil {
+			return
+		}
+		n.note("cannot keep compiled policies in the data folder; they are compiled anew at every start", err)
+		dir, err = os.MkdirTemp("", "wedge-policies-")
 	}
-	if temporary {
+	if err == nil {
 		n.policyTemp = dir
+		n.policies, err = newPolicyHost(dir, n.log)
 	}
-	n.policies, err = newPolicyHost(dir, n.log)
-	return err
+	if err != nil {
+		n.policies = nil
+		n.note("cannot make a folder for compiled policies, so this node runs none; make the data folder writable, or set TMPDIR", err)
+	}
 }
 
 // memoryTier lets the memory store keep entries.

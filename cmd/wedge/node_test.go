@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -93,4 +94,50 @@ func TestUpHelpShowsDefaults(t *testing.T) {
 	for _, want := range []string{"./wedge-data", "127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9090"} {
 		assert.Contains(t, words, "(default "+want+")")
 	}
+}
+
+// What the node cannot have for its policies keeps it from running policies, not from serving.
+func TestFolderOfPolicies(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	open := func(data string) *node {
+		n := &node{o: nodeOptions{Data: data}, log: log}
+		n.openPolicies()
+		t.Cleanup(n.close)
+		return n
+	}
+	n := open(t.TempDir())
+	assert.NotNil(t, n.policies)
+	assert.Empty(t, n.notes)
+
+	others := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(others, "policies"), 0o700))
+	require.NoError(t, os.Chmod(filepath.Join(others, "policies"), 0o777)) //nolint:gosec // what the test is about
+	n = open(others)
+	assert.NotNil(t, n.policies)
+	require.Len(t, n.notes, 1)
+	assert.Contains(t, n.notes[0], "others may write to it")
+	assert.DirExists(t, n.policyTemp)
+
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	t.Setenv("TMPDIR", file)
+	n = open(file)
+	assert.Nil(t, n.policies)
+	require.Len(t, n.notes, 1)
+	assert.Contains(t, n.notes[0], "this node runs none")
+}
+
+func TestModuleFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.wasm")
+	require.NoError(t, os.WriteFile(path, []byte("module"), 0o600))
+	code, err := moduleFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "module", string(code))
+	require.NoError(t, os.Truncate(path, 1<<40))
+	_, err = moduleFile(path)
+	require.ErrorContains(t, err, "has 1048576 MiB")
+	_, err = moduleFile(os.DevNull)
+	require.ErrorContains(t, err, "is not a file")
+	_, err = moduleFile(path + "x")
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
