@@ -41,6 +41,7 @@ var ladder = map[string]row{
 	"internal/invariants": {rung: 0},
 	"internal/obs":        {rung: 0, modules: []string{promlib, promtext}},
 	"internal/testkit":    {rung: 0, modules: []string{goleak}, testOnly: true},
+	"internal/tokens":     {rung: 0},
 
 	"policy/wasmhost/wasmtest": {rung: 0, testOnly: true},
 
@@ -95,5 +96,6 @@ var ladder = map[string]row{
 	"cmd/wedge":              {rung: 5, modules: []string{fasthttp, kong, xsync, yaml}},
 	"internal/e2e":           {rung: 5},
 	"internal/e2e/sdk":       {rung: 5},
+	"internal/tools/o200k":   {rung: 5},
 	"internal/tools/testsum": {rung: 5},
 }
