@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 # command:package pairs from Debian. The race detector needs a C compiler, the tests of the official JavaScript SDK
 # need Node, and those of the policy SDKs one compiler for each language.
 needed=(gcc:gcc node:nodejs npm:npm clang:clang wasm-ld:lld wat2wasm:wabt ldc2:ldc)
-# Folders with a package-lock.json: the JavaScript SDK's tests; AssemblyScript, Zig and QuickJS.
-locks=(internal/e2e/js wasm/_toolchain)
+# Folders with a package-lock.json: the JavaScript SDKs' tests; AssemblyScript, Zig and QuickJS.
+locks=(internal/e2e/js bench/sim/testdata/js wasm/_toolchain)
 
 give_up() {
 	echo "setup: $1" >&2

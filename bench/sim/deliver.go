@@ -113,7 +113,9 @@ func (t *turn) writeHead() {
 	}
 	if t.set.fault == fault429 {
 		h.Set("Retry-After", strconv.FormatInt(int64((t.set.retry+time.Second-1)/time.Second), 10))
-		h.Set("Retry-After-Ms", strconv.FormatInt(t.set.retry.Milliseconds(), 10))
+		if m.retryMillis {
+			h.Set("Retry-After-Ms", strconv.FormatInt(t.set.retry.Milliseconds(), 10))
+		}
 	}
 }
 

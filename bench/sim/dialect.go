@@ -27,6 +27,8 @@ type manners struct {
 	noKey     failure
 	wrongKey  failure
 	requestID string // the header that tells the request's id; "" tells none
+
+	retryMillis bool // a rate limit tells in milliseconds, too, when to ask again
 }
 
 // codeNoModel is the code of the failure whose message is the dialect's own.

@@ -34,9 +34,42 @@ var operations = []operation{
 	{"embeddings", "/v1/embeddings", `{"model":"MODEL","input":"Hello"}`, false},
 	{"images", "/v1/images/generations", `{"model":"MODEL","prompt":"Hello"}`, false},
 	{"speech", "/v1/audio/speech", `{"model":"MODEL","input":"Hello","voice":"alloy"}`, false},
+	{"messages", "/v1/messages", `{"model":"MODEL","max_tokens":500,"messages":[{"role":"user","content":"Hello"}]}`, false},
+	{"messages stream", "/v1/messages", `{"model":"MODEL","max_tokens":500,"stream":true,"messages":[{"role":"user","content":"Hello"}]}`, true},
+	{"messages tools stream", "/v1/messages", `{"model":"MODEL","max_tokens":500,"stream":true,"messages":[{"role":"user","content":"go f"}],` +
+		`"tools":[{"name":"f","input_schema":{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}}}}]}`, true},
+	{"contents", "/v1beta/models/MODEL:generateContent", `{"contents":[{"parts":[{"text":"Hello"}]}]}`, false},
+	{"contents stream", "/v1beta/models/MODEL:streamGenerateContent?alt=sse", `{"contents":[{"parts":[{"text":"Hello"}]}]}`, true},
+	{"contents array", "/v1beta/models/MODEL:streamGenerateContent", `{"contents":[{"parts":[{"text":"Hello"}]}]}`, false},
+	{"embed contents", "/v1beta/models/MODEL:embedContent", `{"content":{"parts":[{"text":"Hello"}]}}`, false},
 }
 
 func (op operation) with(model string) string { return strings.Replace(op.body, "MODEL", model, 1) }
+
+func (op operation) at(url, model string) string {
+	return url + strings.Replace(op.path, "MODEL", model, 1)
+}
+
+// dialect is OpenAI's, Anthropic's or Gemini's.
+func (op operation) dialect() string {
+	switch {
+	case strings.HasPrefix(op.path, "/v1/messages"):
+		return "anthropic"
+	case strings.HasPrefix(op.path, "/v1beta/"):
+		return "gemini"
+	}
+	return "openai"
+}
+
+func (op operation) post(t testing.TB, url, model string) (*http.Response, string, error) {
+	t.Helper()
+	return post(t, op.at(url, model), op.with(model), "anthropic-version", anthropicVersion)
+}
+
+func (op operation) answered(t testing.TB, url, model string) string {
+	t.Helper()
+	return answered(t, op.at(url, model), op.with(model), "anthropic-version", anthropicVersion)
+}
 
 // complete tells whether got is a good answer to the end.
 func (op operation) complete(got string) bool {
@@ -45,14 +78,19 @@ func (op operation) complete(got string) bool {
 		return strings.HasPrefix(got, "RIFF") && len(got) == 44+8000
 	case op.path == "/v1/responses" && op.streamed:
 		return strings.Contains(got, "event: response.completed\n") && eventsParse(got)
+	case op.dialect() == "anthropic" && op.streamed:
+		return strings.HasSuffix(got, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n") && eventsParse(got)
+	case op.dialect() == "gemini" && op.streamed:
+		return strings.Contains(got, `"finishReason":"STOP"`) && eventsParse(got)
 	case op.streamed:
 		return strings.HasSuffix(got, "data: [DONE]\n\n") && eventsParse(got)
 	}
-	return json.Valid([]byte(got)) && !strings.Contains(got, `"error": {`)
+	return json.Valid([]byte(got)) && !strings.Contains(got, `"error": {`) && !strings.Contains(got, `"error":{`)
 }
 
 // eventsParse tells whether the data of every event but the last [DONE] is JSON.
 func eventsParse(stream string) bool {
+	stream = strings.ReplaceAll(stream, "\r\n", "\n")
 	for _, ev := range strings.Split(strings.TrimSuffix(stream, "\n\n"), "\n\n") {
 		_, data, _ := strings.Cut(ev, "data: ")
 		if data != "[DONE]" && !json.Valid([]byte(data)) {
@@ -65,7 +103,7 @@ func eventsParse(stream string) bool {
 func TestGoodAnswers(t *testing.T) {
 	_, url := start(t, sim.Options{})
 	for _, op := range operations {
-		assert.True(t, op.complete(answered(t, url+op.path, op.with("m"))), op.name)
+		assert.True(t, op.complete(op.answered(t, url, "m")), op.name)
 	}
 }
 
@@ -73,7 +111,7 @@ func TestErrorFaults(t *testing.T) {
 	srv, url := start(t, sim.Options{LogSize: 100})
 	f := func(op operation, kind string, status int, want string) {
 		t.Helper()
-		resp, got, err := post(t, url+op.path, op.with("m;fail="+kind))
+		resp, got, err := op.post(t, url, "m;fail="+kind)
 		require.NoError(t, err, op.name)
 		assert.Equal(t, status, resp.StatusCode, op.name)
 		assert.Contains(t, got, want, op.name)
@@ -83,30 +121,59 @@ func TestErrorFaults(t *testing.T) {
 		assert.Equal(t, "m", last.Model)
 		assert.Equal(t, status, last.Status)
 	}
+	type failure struct {
+		kind   string
+		status int
+		want   string
+	}
+	own := map[string][]failure{
+		"openai": {
+			{"429", 429, "rate_limit_exceeded"}, {"quota", 429, "insufficient_quota"}, {"500", 500, "server_error"},
+			{"503", 503, "service_unavailable"}, {"overloaded", 503, "server_is_overloaded"}, {"401", 401, "invalid_api_key"},
+			{"error200", 200, "server_error"},
+		},
+		"anthropic": {
+			{"429", 429, `{"type":"error","error":{"type":"rate_limit_error","message":"`}, {"quota", 402, "billing_error"},
+			{"500", 500, "api_error"}, {"503", 503, "api_error"}, {"overloaded", 529, "overloaded_error"},
+			{"401", 401, "authentication_error"}, {"error200", 200, "overloaded_error"},
+		},
+		"gemini": {
+			{"429", 429, "RESOURCE_EXHAUSTED"}, {"quota", 429, "google.rpc.QuotaFailure"}, {"500", 500, "INTERNAL"},
+			{"503", 503, "UNAVAILABLE"}, {"overloaded", 503, "The model is overloaded"}, {"401", 401, "UNAUTHENTICATED"},
+			{"error200", 200, "INTERNAL"},
+		},
+	}
 	for _, op := range operations {
-		f(op, "429", 429, "rate_limit_exceeded")
-		f(op, "quota", 429, "insufficient_quota")
-		f(op, "500", 500, "server_error")
+		for _, one := range own[op.dialect()] {
+			f(op, one.kind, one.status, one.want)
+		}
 		f(op, "502", 502, "<html>")
-		f(op, "503", 503, "service_unavailable")
-		f(op, "401", 401, "invalid_api_key")
 		f(op, "garbage", 200, "captive portal")
-		f(op, "error200", 200, "server_error")
 	}
 }
 
 func TestRateLimitSaysWhenToRetry(t *testing.T) {
 	_, url := start(t, sim.Options{})
-	resp, _, err := post(t, url+operations[0].path, operations[0].with("m;fail=429;retry_after=1500ms"))
-	require.NoError(t, err)
-	assert.Equal(t, "2", resp.Header.Get("Retry-After"))
-	assert.Equal(t, "1500", resp.Header.Get("Retry-After-Ms"))
+	for _, op := range operations {
+		resp, got, err := op.post(t, url, "m;fail=429;retry_after=1500ms")
+		require.NoError(t, err)
+		assert.Equal(t, "2", resp.Header.Get("Retry-After"), op.name)
+		switch op.dialect() {
+		case "openai":
+			assert.Equal(t, "1500", resp.Header.Get("Retry-After-Ms"), op.name)
+			assert.NotEmpty(t, resp.Header.Get("X-Request-Id"), op.name)
+		case "anthropic":
+			assert.Contains(t, got, `"request_id":"`+resp.Header.Get("Request-Id")+`"`, op.name)
+		case "gemini":
+			assert.Contains(t, got, `"retryDelay":"1.5s"`, op.name)
+		}
+	}
 }
 
 func TestRefusedResetsTheConnection(t *testing.T) {
 	srv, url := start(t, sim.Options{LogSize: 20})
 	for _, op := range operations {
-		_, _, err := post(t, url+op.path, op.with("m;fail=refused"))
+		_, _, err := op.post(t, url, "m;fail=refused")
 		assert.True(t, errors.Is(err, syscall.ECONNRESET), "%s: %v", op.name, err)
 	}
 	for _, rec := range srv.Requests() {
@@ -118,14 +185,14 @@ func TestRefusedResetsTheConnection(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	_, url := start(t, sim.Options{})
 	for _, op := range operations {
-		assert.Empty(t, answered(t, url+op.path, op.with("m;fail=empty")), op.name)
+		assert.Empty(t, op.answered(t, url, "m;fail=empty"), op.name)
 	}
 }
 
 func TestCut(t *testing.T) {
 	srv, url := start(t, sim.Options{LogSize: 20})
 	for _, op := range operations {
-		_, got, err := post(t, url+op.path, op.with("m;fail=cut"))
+		_, got, err := op.post(t, url, "m;fail=cut")
 		assert.True(t, errors.Is(err, io.ErrUnexpectedEOF), "%s: %v", op.name, err)
 		assert.NotEmpty(t, got, op.name)
 		assert.False(t, op.complete(got), op.name)
@@ -138,22 +205,23 @@ func TestCut(t *testing.T) {
 func TestCutClean(t *testing.T) {
 	_, url := start(t, sim.Options{})
 	for _, op := range operations {
-		got := answered(t, url+op.path, op.with("m;fail=cut-clean"))
+		got := op.answered(t, url, "m;fail=cut-clean")
 		assert.NotEmpty(t, got, op.name)
 		assert.False(t, op.complete(got), op.name)
 		assert.NotContains(t, got, "[DONE]")
 		assert.NotContains(t, got, `"finish_reason":"`)
+		assert.NotContains(t, got, "message_stop")
 	}
 }
 
 func TestMalformed(t *testing.T) {
 	_, url := start(t, sim.Options{})
 	for _, op := range operations {
-		got := answered(t, url+op.path, op.with("m;fail=malformed"))
+		got := op.answered(t, url, "m;fail=malformed")
 		assert.False(t, op.complete(got), op.name)
 		if op.streamed {
 			assert.False(t, eventsParse(got), op.name)
-			assert.True(t, strings.HasSuffix(got, "\n\n"), op.name)
+			assert.True(t, strings.HasSuffix(strings.ReplaceAll(got, "\r", ""), "\n\n"), op.name)
 		}
 	}
 }
@@ -161,12 +229,14 @@ func TestMalformed(t *testing.T) {
 func TestErrorMid(t *testing.T) {
 	_, url := start(t, sim.Options{})
 	for _, op := range operations {
-		got := answered(t, url+op.path, op.with("m;fail=error-mid"))
+		got := op.answered(t, url, "m;fail=error-mid")
 		assert.Contains(t, got, `"error":`, op.name)
 		if op.streamed {
 			assert.True(t, eventsParse(got), op.name)
 			assert.NotContains(t, got, "[DONE]", op.name)
-			assert.Greater(t, strings.Count(got, "\n\n"), 2, op.name)
+			assert.NotContains(t, got, "message_stop", op.name)
+			assert.NotContains(t, got, "finishReason", op.name)
+			assert.Greater(t, strings.Count(got, "data: "), 2, op.name)
 		}
 	}
 }
@@ -222,8 +292,9 @@ func TestStallHoldsUntilTheClientLeaves(t *testing.T) {
 	for _, op := range operations {
 		before := len(srv.Requests())
 		begun := time.Now()
-		req, err := http.NewRequestWithContext(timeout(t, 60*time.Millisecond), "POST", url+op.path, strings.NewReader(op.with("m;fail=stall")))
+		req, err := http.NewRequestWithContext(timeout(t, 60*time.Millisecond), "POST", op.at(url, "m;fail=stall"), strings.NewReader(op.with("m;fail=stall")))
 		require.NoError(t, err)
+		req.Header.Set("Anthropic-Version", anthropicVersion)
 		resp, got, err := do(req)
 		require.Error(t, err, op.name)
 		require.NotNil(t, resp, op.name)
@@ -256,7 +327,7 @@ func TestSlow(t *testing.T) {
 	_, url := start(t, sim.Options{})
 	for _, op := range operations {
 		begun := time.Now()
-		got := answered(t, url+op.path, op.with("m;fail=slow;fail_delay=60ms"))
+		got := op.answered(t, url, "m;fail=slow;fail_delay=60ms")
 		assert.GreaterOrEqual(t, time.Since(begun), 60*time.Millisecond, op.name)
 		assert.True(t, op.complete(got), op.name)
 	}

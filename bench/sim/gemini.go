@@ -15,6 +15,9 @@ type gemini struct{}
 // geminiArray is the dialect of such streams.
 type geminiArray struct{ gemini }
 
+// googleKey is the header in which Gemini's SDKs show their key.
+const googleKey = "X-Goog-Api-Key"
+
 const keyReason = `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com",` +
 	`"metadata":{"service":"generativelanguage.googleapis.com"}}`
 
@@ -42,7 +45,7 @@ var geminiManners = manners{
 func (gemini) manners() *manners { return &geminiManners }
 
 func (gemini) credential(ctx *fasthttp.RequestCtx) []byte {
-	if key := ctx.Request.Header.Peek("X-Goog-Api-Key"); len(key) > 0 {
+	if key := ctx.Request.Header.Peek(googleKey); len(key) > 0 {
 		return key
 	}
 	if key := ctx.QueryArgs().Peek("key"); len(key) > 0 {

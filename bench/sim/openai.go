@@ -13,7 +13,7 @@ import (
 type openai struct{}
 
 var openaiManners = manners{
-	requestID: "X-Request-Id",
+	requestID: "X-Request-Id", retryMillis: true,
 	faults: map[fault]*failure{
 		fault429: {status: 429, kind: "requests", code: "rate_limit_exceeded",
 			message: "Rate limit reached for requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again later."},

@@ -11,15 +11,47 @@ type route struct {
 	method  string
 	path    string // without an id; a path that ends in "/" takes what follows it as its argument
 	verb    string // Gemini's, which follows its model after a colon
-	sse     bool   // only with ?alt=sse
-	version bool   // only with the header by which Anthropic's clients can be told
 	dialect dialect
 	plan    planner
 	serve   func(s *Server, ctx *fasthttp.RequestCtx, arg string) (*answer, *failure)
+
+	from func(ctx *fasthttp.RequestCtx) bool // tells the clients it is for; nil is all
 }
 
 // endpoints lists all routes.
 func endpoints() []route {
+	routes := geminiRoutes("/v1beta/models", nil)
+	routes = append(routes, geminiRoutes("/v1/models", hasGoogleKey)...)
+	routes = append(routes, anthropicRoutes()...)
+	return append(routes, openaiRoutes()...)
+}
+
+// geminiRoutes lists Gemini's routes under a path that other dialects may have, too: its SDKs differ in the version
+// that they ask for. Where a method and a path do not tell, from does.
+func geminiRoutes(models string, from func(ctx *fasthttp.RequestCtx) bool) []route {
+	one := models + "/"
+	return []route{
+		{method: "POST", path: one, verb: "generateContent", dialect: gemini{}, plan: planContent},
+		{method: "POST", path: one, verb: "streamGenerateContent", from: wantsEvents, dialect: gemini{}, plan: planContentEvents},
+		{method: "POST", path: one, verb: "streamGenerateContent", dialect: geminiArray{}, plan: planContentArray},
+		{method: "POST", path: one, verb: "countTokens", dialect: gemini{}, plan: planContentTokens},
+		{method: "POST", path: one, verb: "embedContent", dialect: gemini{}, plan: planEmbedContent},
+		{method: "POST", path: one, verb: "batchEmbedContents", dialect: gemini{}, plan: planEmbedContents},
+		{method: "GET", path: one, from: from, dialect: gemini{}, serve: serveGeminiModel},
+		{method: "GET", path: models, from: from, dialect: gemini{}, serve: serveGeminiModels},
+	}
+}
+
+func anthropicRoutes() []route {
+	return []route{
+		{method: "POST", path: "/v1/messages", dialect: anthropic{}, plan: planMessages},
+		{method: "POST", path: "/v1/messages/count_tokens", dialect: anthropic{}, plan: planMessageTokens},
+		{method: "GET", path: "/v1/models", from: hasVersion, dialect: anthropic{}, serve: serveAnthropicModels},
+		{method: "GET", path: "/v1/models/", from: hasVersion, dialect: anthropic{}, serve: serveAnthropicModel},
+	}
+}
+
+func openaiRoutes() []route {
 	return []route{
 		{method: "POST", path: "/v1/chat/completions", dialect: openai{}, plan: planChat},
 		{method: "POST", path: "/v1/completions", dialect: openai{}, plan: planCompletions},
@@ -30,18 +62,6 @@ func endpoints() []route {
 		{method: "POST", path: "/v1/moderations", dialect: openai{}, plan: planModerations},
 		{method: "POST", path: "/v1/audio/transcriptions", dialect: openai{}, serve: serveTranscription},
 		{method: "POST", path: "/v1/audio/translations", dialect: openai{}, serve: serveTranscription},
-		{method: "POST", path: "/v1/messages", dialect: anthropic{}, plan: planMessages},
-		{method: "POST", path: "/v1/messages/count_tokens", dialect: anthropic{}, plan: planMessageTokens},
-		{method: "GET", path: "/v1/models", version: true, dialect: anthropic{}, serve: serveAnthropicModels},
-		{method: "GET", path: "/v1/models/", version: true, dialect: anthropic{}, serve: serveAnthropicModel},
-		{method: "POST", path: geminiModels, verb: "generateContent", dialect: gemini{}, plan: planContent},
-		{method: "POST", path: geminiModels, verb: "streamGenerateContent", sse: true, dialect: gemini{}, plan: planContentEvents},
-		{method: "POST", path: geminiModels, verb: "streamGenerateContent", dialect: geminiArray{}, plan: planContentArray},
-		{method: "POST", path: geminiModels, verb: "countTokens", dialect: gemini{}, plan: planContentTokens},
-		{method: "POST", path: geminiModels, verb: "embedContent", dialect: gemini{}, plan: planEmbedContent},
-		{method: "POST", path: geminiModels, verb: "batchEmbedContents", dialect: gemini{}, plan: planEmbedContents},
-		{method: "GET", path: geminiModels, dialect: gemini{}, serve: serveGeminiModel},
-		{method: "GET", path: "/v1beta/models", dialect: gemini{}, serve: serveGeminiModels},
 		{method: "GET", path: "/v1/models", dialect: openai{}, serve: serveModels},
 		{method: "GET", path: "/v1/models/", dialect: openai{}, serve: serveModel},
 		{method: "POST", path: "/v1/files", dialect: openai{}, serve: postFile},
@@ -63,16 +83,13 @@ func byPath(routes []route) map[string][]*route {
 	return m
 }
 
-// geminiModels is what the paths of Gemini's operations begin with: a model follows, and a verb.
-const geminiModels = "/v1beta/models/"
-
 // route finds the endpoint of ctx's request and its argument. With a failure the route has only a dialect.
 func (s *Server) route(ctx *fasthttp.RequestCtx) (*route, string, *failure) {
 	candidates, arg, verb := s.routes[string(ctx.Path())], "", ""
 	if candidates == nil {
 		candidates, arg = s.prefixed(string(ctx.Path()))
 	}
-	if len(candidates) > 0 && candidates[0].path == geminiModels {
+	if len(candidates) > 0 && ctx.IsPost() && strings.HasSuffix(candidates[0].path, "/models/") {
 		if i := strings.LastIndexByte(arg, ':'); i >= 0 {
 			arg, verb = arg[:i], arg[i+1:]
 		}
@@ -96,18 +113,26 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) (*route, string, *failure) {
 }
 
 func (rt *route) takes(ctx *fasthttp.RequestCtx, verb string) bool {
-	return rt.method == string(ctx.Method()) && rt.verb == verb && (!rt.version || hasVersion(ctx)) &&
-		(!rt.sse || string(ctx.QueryArgs().Peek("alt")) == "sse")
+	return rt.method == string(ctx.Method()) && rt.verb == verb && (rt.from == nil || rt.from(ctx))
 }
 
+// hasVersion tells Anthropic's clients from others.
 func hasVersion(ctx *fasthttp.RequestCtx) bool {
 	return len(ctx.Request.Header.Peek(versionHeader)) > 0
 }
 
+// hasGoogleKey tells Gemini's clients from others.
+func hasGoogleKey(ctx *fasthttp.RequestCtx) bool {
+	return len(ctx.Request.Header.Peek(googleKey)) > 0 || ctx.QueryArgs().Has("key")
+}
+
+// wantsEvents tells whether a stream is to be server-sent events rather than a JSON array.
+func wantsEvents(ctx *fasthttp.RequestCtx) bool { return string(ctx.QueryArgs().Peek("alt")) == "sse" }
+
 // likelyDialect is the dialect of a client that asks for what is not there.
 func likelyDialect(ctx *fasthttp.RequestCtx) dialect {
 	switch {
-	case strings.HasPrefix(string(ctx.Path()), "/v1beta/"):
+	case strings.HasPrefix(string(ctx.Path()), "/v1beta/"), hasGoogleKey(ctx):
 		return gemini{}
 	case strings.HasPrefix(string(ctx.Path()), "/v1/messages"), hasVersion(ctx):
 		return anthropic{}

@@ -20,7 +20,7 @@ type simCmd struct {
 	TTFT            time.Duration `name:"ttft" default:"0s" help:"Time to the first token of a streamed answer."`
 	TokensPerSecond float64       `default:"0" placeholder:"N" help:"Pace of answers; 0 sends all at once."`
 	FailRate        float64       `default:"0" placeholder:"0..1" help:"Share of POST requests that fail."`
-	Fail            string        `default:"500" placeholder:"KIND" help:"How they fail (default ${default}): refused, 429, quota, 500, 502, 503, 401, slow, cut, cut-clean, stall, malformed, error200, error-mid, empty or garbage."`
+	Fail            string        `default:"500" placeholder:"KIND" help:"How they fail (default ${default}): refused, 429, quota, 500, 502, 503, overloaded, 401, slow, cut, cut-clean, stall, malformed, error200, error-mid, empty or garbage."`
 	Seed            uint64        `default:"0" placeholder:"N" help:"Another seed gives other answers; the same one the same."`
 	APIKey          string        `name:"api-key" placeholder:"KEY" help:"Refuse requests that do not show this key."`
 	LogSize         int           `default:"1000" placeholder:"N" help:"Requests kept for GET /sim/requests (default ${default}); 0 keeps none and is fastest."`
@@ -28,12 +28,14 @@ type simCmd struct {
 
 // Help is the part of the help text below the flags' summary.
 func (simCmd) Help() string {
-	return `A provider that speaks OpenAI's API, for trying out and testing what stands in front of it. Equal requests
-get equal answers.
+	return `A provider that speaks the APIs of OpenAI, Anthropic and Gemini, for trying out and testing what stands in
+front of it. Equal requests get equal answers, and the same conversation the same words in every API. Every failure
+comes in the form of the API that was asked: overloaded is 529 from Anthropic's and 503 from the others.
 
 One request can choose for itself, in its headers or behind its model's name:
   x-sim-ttft: 50ms, x-sim-tps: 50, x-sim-chunks: 64, x-sim-tokens: 100, x-sim-fail: cut, x-sim-fail-after: 3
   {"model": "any-name;ttft=50ms;tps=20;chunks=64;fail=429"}
+  POST /v1beta/models/any-name;ttft=50ms:generateContent
 
 Examples:
   wedge sim
@@ -41,7 +43,10 @@ Examples:
   wedge sim --fail-rate 0.1 --fail 503 --seed 7
   curl localhost:9090/v1/chat/completions -d '{"model":"m","messages":[{"role":"user","content":"Hello"}]}'
   curl localhost:9090/sim/script -d '[{"fail":"500","count":2},{"fail":"cut"}]'
-  curl localhost:9090/sim/requests`
+  curl localhost:9090/sim/requests
+  curl localhost:9090/v1/messages -H 'anthropic-version: 2023-06-01' \
+    -d '{"model":"m","max_tokens":500,"messages":[{"role":"user","content":"Hello"}]}'
+  curl localhost:9090/v1beta/models/m:generateContent -d '{"contents":[{"parts":[{"text":"Hello"}]}]}'`
 }
 
 // Run serves until SIGTERM or SIGINT.
