@@ -48,7 +48,18 @@ func responseHeader(p []byte) error {
 	return nil
 }
 
-// header checks a name and a value as TagSetHeader carries them.
+// requestHeader checks a name and a value as TagSetHeader carries them.
+func requestHeader(p []byte) error {
+	if err := header(p); err != nil {
+		return err
+	}
+	if name, _, _ := pair(p); strings.EqualFold(string(name), "content-type") {
+		return errors.New("the node itself says what the body's type is")
+	}
+	return nil
+}
+
+// header checks a name and a value.
 func header(p []byte) error {
 	name, value, err := pair(p)
 	if err != nil {

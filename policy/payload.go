@@ -65,7 +65,7 @@ func payload(a abi.Action, c *Call) error {
 	case abi.TagFallbacks:
 		return names(p)
 	case abi.TagSetHeader:
-		return header(p)
+		return requestHeader(p)
 	case abi.TagResponseHeader:
 		return responseHeader(p)
 	case abi.TagDeleteHeader:

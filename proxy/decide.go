@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -78,7 +79,7 @@ func (x *exchange) ask(i int, p *boundPolicy) *dialect.Error {
 // policyFailed notes a call that failed, and says what the policy's on_error makes of it.
 func (x *exchange) policyFailed(i, kind int, err error) *dialect.Error {
 	p, v := x.ruling.chain.policies[i], &x.ruling.verdicts[i]
-	v.word, v.err = "failed", err.Error()
+	v.word, v.err = "failed", failureText(err)
 	x.s.metrics.policyErrors.With(p.Name, hookNames[kind], failureKind(err)).Inc()
 	if !p.deny {
 		return nil
@@ -86,21 +87,43 @@ func (x *exchange) policyFailed(i, kind int, err error) *dialect.Error {
 	return fail(codePolicyFailed, "", "policy "+p.Name+" could not decide about the request, and the catalog says that it must; try again, and tell the operator of this node")
 }
 
+var failures = [...]struct {
+	err  error
+	name string
+}{
+	{policy.ErrDeadline, "deadline"}, {policy.ErrTrapped, "trap"}, {policy.ErrBusy, "busy"}, {policy.ErrRefused, "refused"},
+	{policy.ErrQuarantined, "quarantine"},
+}
+
 // failureKind is a label for a call's error.
 func failureKind(err error) string {
-	for _, k := range [...]struct {
-		err  error
-		name string
-	}{
-		{policy.ErrDeadline, "deadline"}, {policy.ErrTrapped, "trap"}, {policy.ErrBusy, "busy"}, {policy.ErrRefused, "refused"},
-		{policy.ErrQuarantined, "quarantine"},
-	} {
-		if errors.Is(err, k.err) {
-			return k.name
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			return f.name
 		}
 	}
 	return "actions"
 }
+
+// failureText is what explain tells of a call's error: nothing in a guest's words, which may be a prompt's.
+func failureText(err error) string {
+	var wrong actionError
+	if errors.As(err, &wrong) {
+		return policy.ErrActions.Error() + ": " + string(wrong)
+	}
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			return f.err.Error()
+		}
+	}
+	return policy.ErrActions.Error()
+}
+
+// actionError says, in the node's own words, why the node cannot do what a policy decided.
+type actionError string
+
+func (e actionError) Error() string        { return string(e) }
+func (e actionError) Is(target error) bool { return target == policy.ErrActions }
 
 // readPrompt reads what the policies want to know of the body.
 func (x *exchange) readPrompt() {
@@ -109,7 +132,7 @@ func (x *exchange) readPrompt() {
 		r.prompt = x.known.promptOf(x.s.o.Prompts, x.op)
 		return
 	}
-	r.own = dialect.Prompt{Scratch: r.own.Scratch[:0]}
+	r.own = dialect.Prompt{Scratch: r.own.Scratch[:0], Temperature: math.NaN()}
 	r.prompt = &r.own
 	if x.op != dialect.OpOther {
 		x.s.o.Prompts.ReadPrompt(x.op, x.requestBody(), &r.own)
@@ -218,7 +241,6 @@ func (x *exchange) apply(i int, p *boundPolicy, list []byte) (*dialect.Error, er
 	if err := x.applyEdits(list); err != nil {
 		return nil, err
 	}
-	var denied *dialect.Error
 	for rest := list; len(rest) > 0; {
 		a, next, err := abi.Next(rest)
 		if err != nil {
@@ -226,7 +248,26 @@ func (x *exchange) apply(i int, p *boundPolicy, list []byte) (*dialect.Error, er
 		}
 		rest = next
 		switch a.Tag {
-		case abi.TagModel, abi.TagVersion, abi.TagPatches, abi.TagBody, abi.TagSystem, abi.TagMessage, abi.TagMaxTokens: // done
+		case abi.TagModel, abi.TagVersion, abi.TagPatches, abi.TagBody, abi.TagSystem, abi.TagMessage, abi.TagMaxTokens,
+			abi.TagDeny, abi.TagMetric, abi.TagState:
+		default:
+			if err := x.direct(a); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return x.conclude(i, p, list), nil
+}
+
+// conclude does what cannot go wrong, once nothing else can: it tags, keeps state, and refuses the request.
+func (x *exchange) conclude(i int, p *boundPolicy, list []byte) (denied *dialect.Error) {
+	for rest := list; len(rest) > 0; {
+		a, next, err := abi.Next(rest)
+		if err != nil {
+			break
+		}
+		rest = next
+		switch a.Tag {
 		case abi.TagDeny:
 			denied = denial(a)
 		case abi.TagMetric:
@@ -234,13 +275,9 @@ func (x *exchange) apply(i int, p *boundPolicy, list []byte) (*dialect.Error, er
 		case abi.TagState:
 			v := &x.ruling.verdicts[i]
 			v.state = append(v.state[:0], a.Text()...)
-		default:
-			if err := x.direct(a); err != nil {
-				return nil, err
-			}
 		}
 	}
-	return denied, nil
+	return denied
 }
 
 // maxEditWork bounds the bytes that the edits of one list's messages pass over: each of them copies the body.
@@ -352,15 +389,15 @@ func (x *exchange) takeModel(ref []byte) error {
 	name, rest := catalog.Split(ref)
 	m := x.snap.table.Model(name)
 	if m == nil {
-		return fmt.Errorf("%w: no model %q in the catalog", policy.ErrActions, name)
+		return actionError("the catalog has no such model")
 	}
 	if !x.who.allows(m.Name) {
-		return fmt.Errorf("%w: the key %s may not use model %s", policy.ErrActions, x.who.Name, m.Name)
+		return actionError("the key " + x.who.Name + " may not use model " + m.Name)
 	}
 	x.model, x.exp = m, nil
-	v, e := x.choose(rest)
+	v, e := x.pick(rest)
 	if e != nil {
-		return fmt.Errorf("%w: %s", policy.ErrActions, e.Message)
+		return actionError("model " + m.Name + " has no such version that the key " + x.who.Name + " may use")
 	}
 	x.version = x.snap.versions[v.Index]
 	return nil
@@ -374,7 +411,7 @@ func (x *exchange) takeVersion(name []byte) error {
 	}
 	e, arm, ok := x.model.Arm(name)
 	if !ok {
-		return fmt.Errorf("%w: model %s has no version or arm %q", policy.ErrActions, x.model.Name, name)
+		return actionError("model " + x.model.Name + " has no such version or arm")
 	}
 	x.exp, x.arm = e, arm
 	x.version = x.snap.versions[e.Arms[arm].Index]
@@ -420,6 +457,9 @@ func (x *exchange) direct(a abi.Action) error {
 	case abi.TagHedge:
 		r.hedge = time.Duration(a.Uint()) * time.Millisecond
 	case abi.TagAnswer:
+		if x.op == dialect.OpOther || x.op == dialect.OpEmbeddings {
+			return actionError("the operation has no place for an answer in words")
+		}
 		r.answer, r.answers = a.Text(), true
 	}
 	return nil
@@ -431,7 +471,7 @@ func (x *exchange) targetNamed(name []byte) (int, error) {
 			return i, nil
 		}
 	}
-	return -1, fmt.Errorf("%w: version %s of model %s has no target %q", policy.ErrActions, x.version.Version.Version.Version, x.model.Name, name)
+	return -1, actionError("version " + x.version.Version.Version.Version + " of model " + x.model.Name + " has no such target")
 }
 
 // edit changes the request's body, which readEdited must read before anything else does.
@@ -459,6 +499,7 @@ func (x *exchange) readEdited() error {
 	if doc.stream && !x.doc.stream && !x.streaming {
 		return fmt.Errorf("%w: the edited body asks for a stream, and the client does not", policy.ErrActions)
 	}
+	doc.includeUsage = doc.includeUsage || x.doc.includeUsage // the client asked for it
 	x.doc = doc
 	x.readPrompt()
 	return nil

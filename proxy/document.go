@@ -110,6 +110,7 @@ type decided struct {
 	resolved
 	key     cache.Key
 	keyless bool // policies changed the request that was remembered
+	ruled   atomic.Pointer[ruledKey]
 	hit     atomic.Pointer[preparedHit]
 }
 
@@ -198,6 +199,40 @@ func (x *exchange) recall() bool {
 	x.rules, x.forced, x.model, x.version, x.why, x.exp, x.arm = d.rules, d.forced, d.model, d.version, d.why, d.exp, d.arm
 	x.key, x.recalled = d.key, d
 	return true
+}
+
+// ruledKey is the key of a request after what its policies decided, told by their very actions.
+type ruledKey struct {
+	actions []byte
+	version *version // as the actions led to it, and
+	target  int      // the target, since policies may act alike together and yet not one by one
+	key     cache.Key
+}
+
+// recallKey takes over the key of the same bytes about which policies decided the same.
+func (x *exchange) recallKey() bool {
+	switch d := x.recalled; {
+	case d == nil:
+		return false
+	case !x.changed():
+		return !d.keyless
+	case x.ruling.edited:
+		return false
+	default:
+		k := d.ruled.Load()
+		if k == nil || k.version != x.version || k.target != x.ruling.target || !bytes.Equal(k.actions, x.ruling.lists) {
+			return false
+		}
+		x.key = k.key
+		return true
+	}
+}
+
+// rememberKey keeps the key for the next request that recallKey knows.
+func (x *exchange) rememberKey() {
+	if x.recalled != nil && x.changed() && !x.ruling.edited {
+		x.recalled.ruled.Store(&ruledKey{bytes.Clone(x.ruling.lists), x.version, x.ruling.target, x.key})
+	}
 }
 
 // remember lets the memo know a request that was answered from memory: it is likely to come again.

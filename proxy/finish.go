@@ -93,8 +93,11 @@ func (x *exchange) describe(r *record) {
 	}
 	if x.failure != nil {
 		r.code, r.message = x.failure.Code, x.failure.Message
-		if r.code == codeInvalidJSON.name {
-			r.message = "the request body is not valid JSON" // where and why repeats the body's own words
+		switch r.code { // where and why repeats the body's words, or a guest's
+		case codeInvalidJSON.name:
+			r.message = "the request body is not valid JSON"
+		case codePolicyDenied.name:
+			r.message = "a policy refused the request"
 		}
 	}
 	if x.cache > cacheBypass {

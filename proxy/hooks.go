@@ -232,20 +232,21 @@ func (m *metrics) tag(p *boundPolicy, a abi.Action) {
 			return
 		}
 	}
+	if known != nil && len(*known) >= maxKnownTags {
+		m.policyTags.With(p.Name, "other", "other").Inc()
+		return
+	}
 	name, value := a.Pair()
 	c := m.policyTags.With(p.Name, string(name), string(value))
 	c.Inc()
 	more := map[string]*obs.Counter{string(a.Payload): c}
 	if known != nil {
-		if len(*known) >= maxKnownTags {
-			return
-		}
 		maps.Copy(more, *known)
 	}
 	p.tags.CompareAndSwap(known, &more)
 }
 
-// maxKnownTags is how many of a policy's tags are found without allocating.
+// maxKnownTags is how many different tags of a policy are counted by name.
 const maxKnownTags = 128
 
 // ended is a finished request that a policy is to be told of.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 
+	"github.com/wedge-proxy/wedge/policy"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/route"
 )
@@ -36,11 +37,11 @@ func (x *exchange) passThrough() *dialect.Error {
 	if e != nil {
 		return e
 	}
-	if e := x.decide(); e != nil {
+	if e := x.mustBeRead(); e != nil {
 		return e
 	}
-	if x.ruled() {
-		return fail(codePolicyFailed, "", "a policy answers the request itself, and the node cannot put its words into this operation's form; tell the operator of this node")
+	if e := x.decide(); e != nil {
+		return e
 	}
 	x.cache, x.reason = cacheBypass, "the operation is passed through"
 	if done, e := x.join(); done {
@@ -50,6 +51,21 @@ func (x *exchange) passThrough() *dialect.Error {
 		return e
 	}
 	return x.replyRaw()
+}
+
+// mustBeRead refuses an operation that the node does not read if a policy must see what is asked and answered: to pass
+// it by would be a way around the policy.
+func (x *exchange) mustBeRead() *dialect.Error {
+	c := x.snap.chainOf(x.version.Version)
+	if c == nil {
+		return nil
+	}
+	for _, p := range c.policies {
+		if p.deny && p.sees(policy.Prompt|policy.Response|policy.Chunk) {
+			return fail(codePolicyFailed, "", "policy "+p.Name+" must see what is asked and answered, and the node does not read this operation; use chat completions, responses, completions or embeddings")
+		}
+	}
+	return nil
 }
 
 // rest is the path below /v1/.

@@ -486,3 +486,48 @@ func contentOf(t *testing.T, body string) string {
 	}
 	return said.String()
 }
+
+// A hit that policies route is recognised like any other, and only if they decided the same.
+func TestPolicyRoutedHits(t *testing.T) {
+	_, addr := newSim(t, sim.Options{LogSize: 64})
+	var list atomic.Value
+	p := &native{request: func(_ *abi.Request, dst []byte) ([]byte, error) { return append(dst, list.Load().([]byte)...), nil }}
+	_, node := policyServer(t, addr, "route", natives{"p": p}, "p")
+	eu := abi.AppendResponseHeader(abi.AppendTarget(nil, "two"), "x-where", "eu")
+	us := abi.AppendResponseHeader(abi.AppendTarget(nil, "one"), "x-where", "us")
+	for i := range 12 {
+		actions, where, target := eu, "eu", "two"
+		if i%3 == 2 {
+			actions, where, target = us, "us", "one"
+		}
+		if i == 9 {
+			actions, where, target = nil, "", ""
+		}
+		list.Store(actions)
+		g := fetch(t, node, "/v1/chat/completions", chatAsk("cached@1.0.0", "the same", false))
+		require.Equal(t, http.StatusOK, g.StatusCode)
+		assert.Equal(t, where, g.Header.Get("X-Where"), i)
+		if target != "" {
+			assert.Equal(t, target, g.Header.Get("X-Wedge-Target"), i)
+			assert.Equal(t, "p=route", g.Header.Get("X-Wedge-Policy"))
+		} else {
+			assert.Equal(t, "p=pass", g.Header.Get("X-Wedge-Policy"))
+		}
+		want := "hit-memory"
+		if i == 0 || i == 2 || i == 9 {
+			want = "miss"
+		}
+		assert.Equal(t, want, g.cache(), i)
+	}
+}
+
+// What the node cannot read cannot be a way around a policy that must see it.
+func TestPolicyMustSee(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	_, node := policyServer(t, addr, "prompt", natives{"must": {}}, "must")
+	g := fetch(t, node, "/v1/images/generations", `{"model":"plain","prompt":"x"}`)
+	assert.Equal(t, "policy_failed", g.Header.Get("X-Wedge-Error"))
+	_, node = policyServer(t, addr, "route", natives{"must": {}}, "must")
+	g = fetch(t, node, "/v1/images/generations", `{"model":"plain","prompt":"x"}`)
+	assert.Equal(t, http.StatusOK, g.StatusCode, "a route needs no text")
+}

@@ -154,6 +154,17 @@ func (x *exchange) setRuledHeaders(h *fasthttp.ResponseHeader) {
 	}
 }
 
+// forgetHeaders takes out of an answer's header what the policies put into it.
+func (r *ruling) forgetHeaders(h *fasthttp.ResponseHeader) {
+	h.DelBytes(headerPolicy)
+	for a := range r.headerActions() {
+		if a.Tag == abi.TagResponseHeader {
+			name, _ := a.Pair()
+			h.DelBytes(name)
+		}
+	}
+}
+
 // ruledTarget is the next target in the order that policies chose. ruled is false where they chose none, for the first
 // attempt where they chose fallbacks only, and once the target that they chose without fallbacks has been tried.
 func (x *exchange) ruledTarget() (t *target, ruled bool) {

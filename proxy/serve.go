@@ -132,6 +132,11 @@ func (x *exchange) choose(ref []byte) (*catalog.Version, *dialect.Error) {
 	if arm := x.ctx.Request.Header.PeekBytes(headerArm); len(arm) > 0 {
 		return x.forceArm(arm)
 	}
+	return x.pick(ref)
+}
+
+// pick is choose without what the caller forces.
+func (x *exchange) pick(ref []byte) (*catalog.Version, *dialect.Error) {
 	if ref != nil {
 		v, err := x.model.Version(ref, x.who.nonproduction)
 		x.why = "reference"
@@ -195,8 +200,9 @@ func (x *exchange) lookup() bool {
 		return false
 	}
 	x.cache = cacheMiss
-	if x.recalled == nil || x.recalled.keyless || x.changed() {
+	if !x.recallKey() {
 		x.computeKey()
+		x.rememberKey()
 	}
 	if x.rules.noCache {
 		x.reason = "no-cache was asked for"

@@ -34,6 +34,7 @@ type subject struct {
 	name  string
 	addr  string
 	admin string // of a node
+	model string // asked of a variant of the node
 	own   bool   // a node: it wants a key and the catalog's model names
 	child *proc.Child
 }
@@ -101,7 +102,7 @@ func (l *lab) startFloor(ctx context.Context, mode string) (*subject, error) {
 }
 
 // startNode runs a node on an empty data folder with the bench catalog and waits until it says it is ready.
-func (l *lab) startNode(ctx context.Context, flags ...string) (*subject, error) {
+func (l *lab) startNode(ctx context.Context, catalogFile string, flags ...string) (*subject, error) {
 	admin, err := proc.FreeAddr()
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (l *lab) startNode(ctx context.Context, flags ...string) (*subject, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a data folder: %w", err)
 	}
-	catalog, err := l.catalog(data)
+	catalog, err := l.catalog(catalogFile, data)
 	if err != nil {
 		return nil, err
 	}
@@ -135,13 +136,18 @@ func isReady(admin string) bool {
 	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
-// catalog writes the bench catalog with the provider's address into a folder.
-func (l *lab) catalog(dir string) (path string, err error) {
-	text, err := os.ReadFile("bench/catalog.yaml")
+// catalog writes a catalog of bench with the provider's address into a folder. Paths of modules stay what they mean.
+func (l *lab) catalog(name, dir string) (path string, err error) {
+	bench, err := filepath.Abs("bench")
+	if err != nil {
+		return "", fmt.Errorf("cannot tell where the repository lies: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(bench, name))
 	if err != nil {
 		return "", fmt.Errorf("cannot read the bench catalog: %w: run this from the repository's root", err)
 	}
 	text = bytes.ReplaceAll(text, []byte("127.0.0.1:9090"), []byte(l.provider))
+	text = bytes.ReplaceAll(text, []byte("file:../"), []byte("file:"+filepath.Dir(bench)+"/"))
 	path = filepath.Join(dir, "catalog.yaml")
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return "", fmt.Errorf("cannot write the bench catalog: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -97,11 +98,17 @@ func (l *lab) startSubjects(ctx context.Context, s set, res *result) ([]*subject
 		}
 		all = append(all, peer)
 	}
-	own, err := l.startNode(ctx, s.flags...)
+	own, err := l.startNode(ctx, cmp.Or(s.catalog, "catalog.yaml"), s.flags...)
 	if err != nil {
 		return nil, err
 	}
-	return append(all, own), nil
+	all = append(all, own)
+	for _, v := range s.variants {
+		again := *own
+		again.name, again.model = v.name, v.model
+		all = append(all, &again)
+	}
+	return all, nil
 }
 
 // options is the set's load for one subject.
@@ -110,7 +117,7 @@ func (s set) options(sub *subject) drive.Options {
 	o.Addr = sub.addr
 	o.Body = drive.ChatBody(s.upstream, o.Stream)
 	if sub.own {
-		o.Body, o.Key = drive.ChatBody(s.model, o.Stream), benchKey
+		o.Body, o.Key = drive.ChatBody(cmp.Or(sub.model, s.model), o.Stream), benchKey
 	}
 	o.IDs = drive.Cycle(0, s.distinct)
 	o.PIDs = []int{sub.child.PID()}

@@ -20,7 +20,9 @@ type set struct {
 	peers      []string
 	use        string // what the peers are configured for: pass, cache or stream
 	flags      []string
+	catalog    string // of the node, in bench; catalog.yaml where it is empty
 	model      string // asked of the node
+	variants   []variant
 	upstream   string // asked of everybody else: what the node's catalog makes of model
 	load       drive.Options
 	distinct   uint64 // bodies, sent in turn
@@ -30,9 +32,13 @@ type set struct {
 	rows       []target
 }
 
+// variant is the same node, asked for another model.
+type variant struct{ name, model string }
+
 // target is one row of the verdict: a metric of the node against another subject's.
 type target struct {
 	what    string
+	of      string // a variant instead of the node
 	metric  metric
 	against string // "" compares the metric itself with the limit
 	added   bool   // the limit is on the difference, not on the ratio
@@ -81,6 +87,24 @@ var loads = []set{
 		rows: []target{
 			{what: "memory hit, CPU, against bare fasthttp + map", metric: cpu, against: "floor-map", limit: 1.20},
 			{what: "memory hit, CPU, against nginx proxy_cache", metric: cpu, against: "nginx", limit: 0.75},
+		},
+	},
+	{
+		name: "policy-hit", title: "exact hits from memory with policies on, one node, 256 bodies, closed loop, 64 connections",
+		catalog: "policies.yaml", model: "hit", variants: []variant{{"1 policy", "hit-1"}, {"5 policies", "hit-5"}},
+		distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
+		rows: []target{
+			{what: "memory hit with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, limit: 1.03},
+			{what: "memory hit with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, limit: 1.10},
+		},
+	},
+	{
+		name: "policy-pass", title: "pass-through with policies on, one node, 256 bodies, closed loop, 64 connections",
+		catalog: "policies.yaml", model: "pass", variants: []variant{{"1 policy", "pass-1"}, {"5 policies", "pass-5"}},
+		distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
+		rows: []target{
+			{what: "pass-through with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, limit: 1.03},
+			{what: "pass-through with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, limit: 1.10},
 		},
 	},
 	{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -26,7 +27,7 @@ type row struct {
 func verdict(s set, r *result) []row {
 	rows := make([]row, 0, len(s.rows))
 	for _, t := range s.rows {
-		value, _ := r.median(node, t.metric)
+		value, _ := r.median(cmp.Or(t.of, node), t.metric)
 		if t.against == "" {
 			rows = append(rows, absolute(s.name, t.what, value, t.metric.unit, t.limit))
 			continue
@@ -67,7 +68,7 @@ func honesty(s set, r *result) []row {
 			rows = append(rows, row{Set: s.name, What: name + " failed requests", Value: float64(failed), Figure: float64(failed),
 				Verdict: fmt.Sprintf("look: %d of %d", failed, requests+failed)})
 		}
-		want := map[string]string{"hit": "hit-memory", "disk": "hit-disk", "disk-open": "hit-disk"}[s.name]
+		want := map[string]string{"hit": "hit-memory", "policy-hit": "hit-memory", "disk": "hit-disk", "disk-open": "hit-disk"}[s.name]
 		if name == node && want != "" && float64(tiers[want]) < 0.95*float64(requests) {
 			rows = append(rows, row{Set: s.name, What: name + " answers that were no " + want, Value: float64(requests - tiers[want]),
 				Figure: float64(requests - tiers[want]), Verdict: fmt.Sprintf("look: %v", tiers)})

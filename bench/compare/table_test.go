@@ -70,7 +70,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 	}
 	o, err := parse(nil)
 	require.NoError(t, err)
-	assert.Equal(t, "pass,hit,disk,disk-open,sse,open,ttft,hold,footprint,start", strings.Join(o.sets, ","))
+	assert.Equal(t, "pass,hit,policy-hit,policy-pass,disk,disk-open,sse,open,ttft,hold,footprint,start", strings.Join(o.sets, ","))
 }
 
 func TestPeersConfigurationsFillIn(t *testing.T) {

@@ -126,7 +126,7 @@ func TestPolicyChain(t *testing.T) {
 	assert.Equal(t, "do=edit, broken=failed, guard=deny", a.header.Get("X-Wedge-Policy"))
 	e := n.explain(t, a)
 	require.Len(t, e.Policies, 3)
-	assert.Contains(t, e.Policies[1].Error, "unreachable")
+	assert.Equal(t, "the policy trapped", e.Policies[1].Error)
 	a = ann.chat(ask("m", "an apple"))
 	assert.Equal(t, "do=pass, broken=failed, guard=pass", a.header.Get("X-Wedge-Policy"))
 	assert.EqualValues(t, 2, n.metric(t, "wedge_policy_errors_total", `policy="broken"`, `reason="trap"`))

@@ -69,6 +69,7 @@ type instance struct {
 	worked   int
 	cause    error // why the host trapped it
 
+	seen  int    // bytes of the view of the call under way
 	calls uint64 // not yet added to the program's
 }
 

@@ -209,11 +209,15 @@ func (p *Program) trapped(in *instance, err error) bool {
 	if errors.Is(err, policy.ErrRefused) {
 		return false
 	}
-	if !errors.Is(err, errNoRoom) {
+	if !errors.Is(err, errNoRoom) && !(errors.Is(err, policy.ErrDeadline) && in.seen > largeView) {
 		p.ail(err)
 	}
 	return true
 }
+
+// largeView is how many bytes a guest may be given before it is the client's doing that its time is not enough. Such
+// calls fail, but bring on no quarantine.
+const largeView = 64 << 10
 
 // ail counts what may bring on a quarantine.
 func (p *Program) ail(err error) {
@@ -233,6 +237,7 @@ func (in *instance) run(v view, c policy.Call, dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	in.seen = n
 	result, err := in.callFunction(&in.hooks[c.Kind], uint64(n))
 	if err != nil {
 		return dst, err
