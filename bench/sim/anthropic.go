@@ -55,7 +55,7 @@ func (anthropic) appendError(dst []byte, f *failure) []byte {
 	return append(appendJSON(dst, f.requestID), '}')
 }
 
-// anthropicKind is the error's type: its own if it is one of Anthropic's, or what the status stands for.
+// anthropicKind is the error's type: what the status stands for, and its own if it pretends to be good.
 func anthropicKind(f *failure) string {
 	switch f.status {
 	case 400, 405:

@@ -199,11 +199,7 @@ func (r *messagesReader) block(b *fastjson.Value, role, at string) *failure {
 			return wrong(at, "`"+kind+"` blocks are not allowed in `assistant` messages")
 		}
 		r.role(role)
-		if string(b.GetStringBytes("source", "type")) == "text" {
-			r.add(b.GetStringBytes("source", "data"))
-		} else {
-			r.attach(b)
-		}
+		r.attachment(b)
 	case "thinking", "redacted_thinking":
 		if kind == "thinking" && string(b.GetStringBytes("signature")) != signature(string(b.GetStringBytes("thinking"))) {
 			return wrong(at, "Invalid `signature` in `thinking` block")
@@ -211,11 +207,7 @@ func (r *messagesReader) block(b *fastjson.Value, role, at string) *failure {
 		r.tokens += countTokens(b.GetStringBytes("thinking"))
 	case "tool_use":
 		r.role(role)
-		args := []byte("{}")
-		if input := field(b, "input"); input != nil {
-			args = input.MarshalTo(nil)
-		}
-		r.call(b.GetStringBytes("name"), args)
+		r.call(b.GetStringBytes("name"), marshalled(field(b, "input")))
 	case "tool_result":
 		r.last = "" // each result has a label of its own
 		r.role("tool")
@@ -229,6 +221,23 @@ func (r *messagesReader) block(b *fastjson.Value, role, at string) *failure {
 		r.add(b.MarshalTo(nil))
 	}
 	return nil
+}
+
+// attachment adds an image or a document, which may be plain text.
+func (r *messagesReader) attachment(b *fastjson.Value) {
+	if string(b.GetStringBytes("source", "type")) == "text" {
+		r.add(b.GetStringBytes("source", "data"))
+	} else {
+		r.attach(b)
+	}
+}
+
+// marshalled is v as JSON, an empty object if there is none.
+func marshalled(v *fastjson.Value) []byte {
+	if v == nil {
+		return []byte("{}")
+	}
+	return v.MarshalTo(nil)
 }
 
 // marked tells whether v is a cache breakpoint.

@@ -56,7 +56,7 @@ const (
 // failure is an error in words and codes, before it takes a dialect's form.
 type failure struct {
 	status  int
-	kind    string // OpenAI's and Anthropic's "type", Gemini's "status"; "" follows from the status
+	kind    string // OpenAI's "type"; Anthropic's where the status tells nothing
 	code    string
 	message string
 	param   string

@@ -137,11 +137,7 @@ func (r *contentsReader) part(part *fastjson.Value, role string, i int) *failure
 	}
 	if c := member(part, "functionCall"); c != nil {
 		r.role(role)
-		args := []byte("{}")
-		if given := field(c, "args"); given != nil {
-			args = given.MarshalTo(nil)
-		}
-		r.call(c.GetStringBytes("name"), args)
+		r.call(c.GetStringBytes("name"), marshalled(field(c, "args")))
 		return nil
 	}
 	if result := member(part, "functionResponse"); result != nil {
