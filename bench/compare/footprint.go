@@ -18,7 +18,7 @@ func (l *lab) footprint(ctx context.Context) ([]row, error) {
 	if err := l.startProvider(ctx); err != nil {
 		return nil, err
 	}
-	own, err := l.startNode(ctx, "catalog.yaml")
+	own, err := l.startNode(ctx, file("catalog.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (l *lab) coldStart(ctx context.Context) ([]row, error) {
 	times := make([]float64, starts)
 	for i := range times {
 		begun := time.Now()
-		own, err := l.startNode(ctx, "catalog.yaml")
+		own, err := l.startNode(ctx, file("catalog.yaml"))
 		if err != nil {
 			return nil, err
 		}

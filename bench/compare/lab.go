@@ -34,8 +34,9 @@ type subject struct {
 	name  string
 	addr  string
 	admin string // of a node
-	model string // asked of a variant of the node
-	own   bool   // a node: it wants a key and the catalog's model names
+	model string // asked of a node
+	key   string // shown to a node
+	own   bool   // a node: it wants the model and the key
 	child *proc.Child
 }
 
@@ -101,8 +102,8 @@ func (l *lab) startFloor(ctx context.Context, mode string) (*subject, error) {
 	return l.start(ctx, "floor-"+mode, l.bin("floor"), "-mode", mode, "-listen", "{listen}", "-upstream", l.provider)
 }
 
-// startNode runs a node on an empty data folder with the bench catalog and waits until it says it is ready.
-func (l *lab) startNode(ctx context.Context, catalogFile string, flags ...string) (*subject, error) {
+// startNode runs a node on an empty data folder with a catalog and waits until it says it is ready.
+func (l *lab) startNode(ctx context.Context, catalog source, flags ...string) (*subject, error) {
 	admin, err := proc.FreeAddr()
 	if err != nil {
 		return nil, err
@@ -111,11 +112,11 @@ func (l *lab) startNode(ctx context.Context, catalogFile string, flags ...string
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a data folder: %w", err)
 	}
-	catalog, err := l.catalog(catalogFile, data)
+	path, err := l.catalog(catalog, data)
 	if err != nil {
 		return nil, err
 	}
-	argv := append([]string{l.bin("wedge"), "edge", "--catalog", catalog, "--data", filepath.Join(data, "node"),
+	argv := append([]string{l.bin("wedge"), "edge", "--catalog", path, "--data", filepath.Join(data, "node"),
 		"--listen", "{listen}", "--admin", admin, "--access-log", filepath.Join(data, "access.log")}, flags...)
 	s, err := l.start(ctx, node, argv...)
 	if err != nil {
@@ -136,18 +137,19 @@ func isReady(admin string) bool {
 	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
-// catalog writes a catalog of bench with the provider's address into a folder. Paths of modules stay what they mean.
-func (l *lab) catalog(name, dir string) (path string, err error) {
-	bench, err := filepath.Abs("bench")
+// catalog writes a catalog with the provider's address into a folder. Paths of modules, which count from bench, stay
+// what they mean.
+func (l *lab) catalog(from source, dir string) (path string, err error) {
+	text, err := from()
+	if err != nil {
+		return "", err
+	}
+	root, err := filepath.Abs(".")
 	if err != nil {
 		return "", fmt.Errorf("cannot tell where the repository lies: %w", err)
 	}
-	text, err := os.ReadFile(filepath.Join(bench, name))
-	if err != nil {
-		return "", fmt.Errorf("cannot read the bench catalog: %w: run this from the repository's root", err)
-	}
 	text = bytes.ReplaceAll(text, []byte("127.0.0.1:9090"), []byte(l.provider))
-	text = bytes.ReplaceAll(text, []byte("file:../"), []byte("file:"+filepath.Dir(bench)+"/"))
+	text = bytes.ReplaceAll(text, []byte("file:../"), []byte("file:"+root+"/"))
 	path = filepath.Join(dir, "catalog.yaml")
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return "", fmt.Errorf("cannot write the bench catalog: %w", err)

@@ -49,11 +49,11 @@ func main() {
 
 // names of all sets, in the order they run.
 func names() []string {
-	all := make([]string, 0, len(loads)+2)
+	all := make([]string, 0, len(loads)+3)
 	for _, s := range loads {
 		all = append(all, s.name)
 	}
-	return append(all, "footprint", "start")
+	return append(all, "zipf", "footprint", "start")
 }
 
 func parse(args []string) (*flags, error) {
@@ -116,7 +116,7 @@ func measure(ctx context.Context, l *lab, o *flags, doc *document) error {
 	for _, once := range []struct {
 		name    string
 		figures func(context.Context) ([]row, error)
-	}{{"footprint", l.footprint}, {"start", l.coldStart}} {
+	}{{"zipf", l.hitRate}, {"footprint", l.footprint}, {"start", l.coldStart}} {
 		if !slices.Contains(o.sets, once.name) {
 			continue
 		}

@@ -18,6 +18,7 @@ type result struct {
 	Order   []string                   `json:"order"`
 	Reports map[string][]*drive.Report `json:"reports"`
 	Missing []string                   `json:"missing,omitempty"` // peers that are not installed
+	Calls   *calls                     `json:"policy_calls,omitempty"`
 }
 
 // median of a metric over a subject's rounds; ok tells whether there was any.
@@ -31,6 +32,20 @@ func (r *result) median(subject string, m metric) (v float64, ok bool) {
 		values[i] = m.of(rep)
 	}
 	return middle(values), true
+}
+
+// paired is the median of a metric's ratios of two subjects, each of one round; ok tells whether there was any.
+func (r *result) paired(subject, against string, m metric) (ratio float64, ok bool) {
+	var ratios []float64
+	for i, rep := range r.Reports[subject] {
+		if others := r.Reports[against]; i < len(others) && m.of(others[i]) > 0 {
+			ratios = append(ratios, m.of(rep)/m.of(others[i]))
+		}
+	}
+	if len(ratios) == 0 {
+		return 0, false
+	}
+	return middle(ratios), true
 }
 
 // middle is the median: the mean of the two in the middle of an even number.
@@ -72,7 +87,7 @@ func (l *lab) run(ctx context.Context, s set, rounds int, log io.Writer) (*resul
 		}
 		slices.Reverse(subjects)
 	}
-	return res, nil
+	return res, s.countCalls(ctx, subjects, res)
 }
 
 func (l *lab) startSubjects(ctx context.Context, s set, res *result) ([]*subject, error) {
@@ -98,15 +113,33 @@ func (l *lab) startSubjects(ctx context.Context, s set, res *result) ([]*subject
 		}
 		all = append(all, peer)
 	}
-	own, err := l.startNode(ctx, cmp.Or(s.catalog, "catalog.yaml"), s.flags...)
+	nodes, err := l.startNodes(ctx, s)
+	return append(all, nodes...), err
+}
+
+// startNodes runs the set's node and those of its variants that want one of their own.
+func (l *lab) startNodes(ctx context.Context, s set) ([]*subject, error) {
+	catalog := s.catalog
+	if catalog == nil {
+		catalog = file("catalog.yaml")
+	}
+	own, err := l.startNode(ctx, catalog, s.flags...)
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, own)
+	own.model, own.key = s.model, cmp.Or(s.key, benchKey)
+	all := []*subject{own}
 	for _, v := range s.variants {
-		again := *own
-		again.name, again.model = v.name, v.model
-		all = append(all, &again)
+		sub := *own
+		if v.catalog != nil {
+			another, err := l.startNode(ctx, v.catalog, s.flags...)
+			if err != nil {
+				return nil, err
+			}
+			sub = *another
+		}
+		sub.name, sub.model, sub.key = v.name, v.model, cmp.Or(v.key, own.key)
+		all = append(all, &sub)
 	}
 	return all, nil
 }
@@ -117,7 +150,7 @@ func (s set) options(sub *subject) drive.Options {
 	o.Addr = sub.addr
 	o.Body = drive.ChatBody(s.upstream, o.Stream)
 	if sub.own {
-		o.Body, o.Key = drive.ChatBody(cmp.Or(sub.model, s.model), o.Stream), benchKey
+		o.Body, o.Key = drive.ChatBody(sub.model, o.Stream), sub.key
 	}
 	o.IDs = drive.Cycle(0, s.distinct)
 	o.PIDs = []int{sub.child.PID()}

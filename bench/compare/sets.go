@@ -20,8 +20,10 @@ type set struct {
 	peers      []string
 	use        string // what the peers are configured for: pass, cache or stream
 	flags      []string
-	catalog    string // of the node, in bench; catalog.yaml where it is empty
+	catalog    source // of the node; bench/catalog.yaml where it is nil
 	model      string // asked of the node
+	key        string // benchKey where it is empty
+	tier       string // what x-wedge-cache must say of nearly all the node's answers; "" does not care
 	variants   []variant
 	upstream   string // asked of everybody else: what the node's catalog makes of model
 	load       drive.Options
@@ -32,8 +34,13 @@ type set struct {
 	rows       []target
 }
 
-// variant is the same node, asked for another model.
-type variant struct{ name, model string }
+// variant is the set's node asked for another model, or a node of its own with another catalog.
+type variant struct {
+	name, model string
+	key         string // the set's where it is empty
+	catalog     source // nil is the set's node
+	policies    uint64 // that each of its requests must call
+}
 
 // target is one row of the verdict: a metric of the node against another subject's.
 type target struct {
@@ -42,6 +49,7 @@ type target struct {
 	metric  metric
 	against string // "" compares the metric itself with the limit
 	added   bool   // the limit is on the difference, not on the ratio
+	paired  bool   // the ratio is the median of the rounds' ratios, which keeps slow changes of the machine out of it
 	limit   float64
 }
 
@@ -83,7 +91,7 @@ var loads = []set{
 	{
 		name: "hit", title: "exact hits from memory, 256 bodies, closed loop, 64 connections",
 		floor: "map", peers: []string{"nginx"}, use: "cache",
-		model: "bench-cache", upstream: "sim;tokens=90", distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
+		model: "bench-cache", upstream: "sim;tokens=90", distinct: 256, warm: 2000, load: drive.Options{Conns: 64}, tier: "hit-memory",
 		rows: []target{
 			{what: "memory hit, CPU, against bare fasthttp + map", metric: cpu, against: "floor-map", limit: 1.20},
 			{what: "memory hit, CPU, against nginx proxy_cache", metric: cpu, against: "nginx", limit: 0.75},
@@ -91,33 +99,43 @@ var loads = []set{
 	},
 	{
 		name: "policy-hit", title: "exact hits from memory with policies on, one node, 256 bodies, closed loop, 64 connections",
-		catalog: "policies.yaml", model: "hit", variants: []variant{{"1 policy", "hit-1"}, {"5 policies", "hit-5"}},
+		catalog: file("policies.yaml"), model: "hit", tier: "hit-memory",
+		variants: []variant{{name: "1 policy", model: "hit-1", policies: 1}, {name: "5 policies", model: "hit-5", policies: 5}},
 		distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
 		rows: []target{
-			{what: "memory hit with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, limit: 1.03},
-			{what: "memory hit with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, limit: 1.10},
+			{what: "memory hit with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, paired: true, limit: 1.03},
+			{what: "memory hit with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, paired: true, limit: 1.10},
 		},
 	},
 	{
 		name: "policy-pass", title: "pass-through with policies on, one node, 256 bodies, closed loop, 64 connections",
-		catalog: "policies.yaml", model: "pass", variants: []variant{{"1 policy", "pass-1"}, {"5 policies", "pass-5"}},
+		catalog: file("policies.yaml"), model: "pass", tier: "bypass",
+		variants: []variant{{name: "1 policy", model: "pass-1", policies: 1}, {name: "5 policies", model: "pass-5", policies: 5}},
 		distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
 		rows: []target{
-			{what: "pass-through with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, limit: 1.03},
-			{what: "pass-through with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, limit: 1.10},
+			{what: "pass-through with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, paired: true, limit: 1.03},
+			{what: "pass-through with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, paired: true, limit: 1.10},
 		},
+	},
+	{
+		name: "growth", title: "exact hits from memory, 1 and 10,000 models and keys, 10,000 bodies, closed loop, 64 connections",
+		catalog: grown(1), model: grownModel("0000000000000000"), key: grownKey("000000000000"), tier: "hit-memory",
+		variants: []variant{{name: "10,000 models", model: grownModel(drive.Slot), key: grownKey(drive.ShortSlot), catalog: grown(10_000)}},
+		distinct: 10_000, warm: 20_000, load: drive.Options{Conns: 64},
+		rows: []target{{what: "memory hit with 10,000 models and keys, CPU, against one of each", metric: cpu, of: "10,000 models",
+			against: node, paired: true, limit: 1.10}},
 	},
 	{
 		name: "disk", title: "exact hits from Badger, 20,000 bodies over 1 MiB of memory, closed loop, 64 connections",
 		floor: "map", flags: []string{"--cache-memory", "1MiB"},
-		model: "bench-cache", upstream: "sim;tokens=90", distinct: 20_000, warm: 40_000, load: drive.Options{Conns: 64},
+		model: "bench-cache", upstream: "sim;tokens=90", distinct: 20_000, warm: 40_000, load: drive.Options{Conns: 64}, tier: "hit-disk",
 		rows: []target{{what: "disk hit, CPU, against bare fasthttp + map", metric: cpu, against: "floor-map", limit: 1.5}},
 	},
 	{
 		name: "disk-open", title: "exact hits from Badger, 20,000 bodies over 1 MiB of memory, 2,000 requests a second",
 		flags: []string{"--cache-memory", "1MiB"},
 		model: "bench-cache", upstream: "sim;tokens=90", distinct: 20_000, warm: 40_000,
-		load: drive.Options{Conns: 64, Rate: 2000},
+		load: drive.Options{Conns: 64, Rate: 2000}, tier: "hit-disk",
 		rows: []target{{what: "disk hit, p99 at 2,000/s", metric: p99, limit: 1000}},
 	},
 	{

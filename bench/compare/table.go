@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -41,6 +42,8 @@ func verdict(s set, r *result) []row {
 			continue
 		case t.added:
 			out.kind, out.Figure = "+", value-other
+		case t.paired:
+			out.Figure, _ = r.paired(cmp.Or(t.of, node), t.against, t.metric)
 		case other > 0:
 			out.Figure = value / other
 		}
@@ -68,13 +71,21 @@ func honesty(s set, r *result) []row {
 			rows = append(rows, row{Set: s.name, What: name + " failed requests", Value: float64(failed), Figure: float64(failed),
 				Verdict: fmt.Sprintf("look: %d of %d", failed, requests+failed)})
 		}
-		want := map[string]string{"hit": "hit-memory", "policy-hit": "hit-memory", "disk": "hit-disk", "disk-open": "hit-disk"}[s.name]
-		if name == node && want != "" && float64(tiers[want]) < 0.95*float64(requests) {
-			rows = append(rows, row{Set: s.name, What: name + " answers that were no " + want, Value: float64(requests - tiers[want]),
-				Figure: float64(requests - tiers[want]), Verdict: fmt.Sprintf("look: %v", tiers)})
+		if s.own(name) && s.tier != "" && float64(tiers[s.tier]) < 0.95*float64(requests) {
+			rows = append(rows, row{Set: s.name, What: name + " answers that were no " + s.tier, Value: float64(requests - tiers[s.tier]),
+				Figure: float64(requests - tiers[s.tier]), Verdict: fmt.Sprintf("look: %v", tiers)})
 		}
 	}
+	if c := r.Calls; c != nil && !c.good() {
+		rows = append(rows, row{Set: s.name, What: "calls of policies that failed or are missing", Value: c.lost(), Figure: c.lost(),
+			Verdict: fmt.Sprintf("look: %.0f of %.0f made, %.0f failed", c.Made, c.Expected, c.Failed)})
+	}
 	return rows
+}
+
+// own tells whether a subject is a node.
+func (s set) own(name string) bool {
+	return name == node || slices.ContainsFunc(s.variants, func(v variant) bool { return v.name == name })
 }
 
 func absolute(set, what string, value float64, unit string, limit float64) row {

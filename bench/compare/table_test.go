@@ -53,11 +53,57 @@ func TestFiguresOfFailedRequestsAndOtherTiersAreSaidToBe(t *testing.T) {
 	reports[0].Cache = map[string]uint64{"hit-memory": 80, "miss": 20}
 	reports[1].Cache = map[string]uint64{"hit-memory": 100}
 	reports[1].Errors = map[string]uint64{"status": 3}
-	rows := verdict(set{name: "hit"}, &result{Order: []string{node}, Reports: map[string][]*drive.Report{node: reports}})
+	rows := verdict(set{tier: "hit-memory"}, &result{Order: []string{node}, Reports: map[string][]*drive.Report{node: reports}})
 	require.Len(t, rows, 2)
 	assert.Equal(t, "look: 3 of 203", rows[0].Verdict)
 	assert.Equal(t, "wedge answers that were no hit-memory", rows[1].What)
 	assert.InDelta(t, 20, rows[1].Value, 0)
+}
+
+func TestPairedRatiosAreOfOneRound(t *testing.T) {
+	s := set{rows: []target{{what: "paired", metric: cpu, of: "1 policy", against: node, paired: true, limit: 1.03}}}
+	r := &result{Order: []string{node, "1 policy"}, Reports: map[string][]*drive.Report{
+		node: costs(0.1, 0.4, 0.2), "1 policy": costs(0.102, 0.404, 0.3), // medians 0.2 and 0.3, in rounds ×1.02, ×1.01, ×1.5
+	}}
+	assert.Equal(t, []string{"paired", "0.300 CPU-s/10k", "wedge 0.200", "×1.02", "≤ ×1.03", "met"}, verdict(s, r)[0].cells())
+	_, ok := r.paired("1 policy", "absent", cpu)
+	assert.False(t, ok)
+}
+
+func TestCallsThatPoliciesDidNotGetAreSaid(t *testing.T) {
+	c := &calls{Expected: 2000}
+	require.NoError(t, c.add(strings.NewReader("# HELP wedge_policy_calls_total Calls.\n"+
+		"wedge_policy_calls_total{hook=\"request\",policy=\"a\"} 1500\nwedge_policy_calls_total{hook=\"request\",policy=\"b\"} 500\n"+
+		"wedge_policy_errors_total{hook=\"request\",policy=\"b\",reason=\"busy\"} 2\nwedge_panics_total 7\n")))
+	assert.True(t, c.good())
+	c.Expected++
+	assert.False(t, c.good())
+	rows := honesty(set{}, &result{Calls: c})
+	require.Len(t, rows, 1)
+	assert.Equal(t, "look: 2000 of 2001 made, 2 failed", rows[0].Verdict)
+	assert.Error(t, c.add(strings.NewReader("wedge_policy_calls_total{} x")))
+}
+
+func TestVariantsFromAnotherTierAreSaidToo(t *testing.T) {
+	reports := costs(0.1)
+	reports[0].Cache = map[string]uint64{"miss": 100}
+	s := set{tier: "hit-memory", variants: []variant{{name: "1 policy"}}}
+	rows := verdict(s, &result{Order: []string{"1 policy", "nginx"}, Reports: map[string][]*drive.Report{"1 policy": reports, "nginx": reports}})
+	require.Len(t, rows, 1)
+	assert.Equal(t, "1 policy answers that were no hit-memory", rows[0].What)
+}
+
+func TestHitRatesCountWhatTheProviderWasAsked(t *testing.T) {
+	trace, err := drive.NewTrace(1.1, 50, 1)
+	require.NoError(t, err)
+	for range 1000 {
+		trace.Next()
+	}
+	first := trace.Requests - trace.Repeats()
+	rows := hitRows(&drive.Report{Cache: map[string]uint64{"hit-memory": 900, "hit-disk": 5, "coalesced": 25, "miss": 60}}, trace)
+	assert.InDelta(t, 7, rows[0].Value, 1e-9)
+	assert.InDelta(t, 100*float64(70-first)/float64(trace.Repeats()), rows[1].Value, 1e-9)
+	assert.Contains(t, rows[0].Verdict, "missed")
 }
 
 func TestWrongFlagsAreRefused(t *testing.T) {
@@ -70,7 +116,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 	}
 	o, err := parse(nil)
 	require.NoError(t, err)
-	assert.Equal(t, "pass,hit,policy-hit,policy-pass,disk,disk-open,sse,open,ttft,hold,footprint,start", strings.Join(o.sets, ","))
+	assert.Equal(t, "pass,hit,policy-hit,policy-pass,growth,disk,disk-open,sse,open,ttft,hold,zipf,footprint,start", strings.Join(o.sets, ","))
 }
 
 func TestPeersConfigurationsFillIn(t *testing.T) {

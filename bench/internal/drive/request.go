@@ -10,6 +10,9 @@ import (
 // Slot stands in a body for the number that makes one request differ from another: sixteen hexadecimal digits.
 const Slot = "%%%%%%%%%%%%%%%%"
 
+// ShortSlot has room for the number's last twelve digits: as many as the public part of a virtual key has characters.
+const ShortSlot = "%%%%%%%%%%%%"
+
 // ChatBody is a chat completion of about 1.4 KB for the model, streamed or not, with Slot in its last message
 // and in its user.
 func ChatBody(model string, stream bool) string {
@@ -37,10 +40,11 @@ func ChatBody(model string, stream bool) string {
 // Request is one HTTP/1.1 POST, rendered once; its slots are overwritten in place for every send.
 type Request struct {
 	bytes []byte
-	slots []int // offsets of the slots in bytes
+	slots [][]byte // parts of bytes
 }
 
-// NewRequest renders a POST of body to path at addr. Headers are "Name: value"; a key becomes a bearer token.
+// NewRequest renders a POST of body to path at addr. Headers are "Name: value"; a key becomes a bearer token. Body, key
+// and headers may hold slots.
 func NewRequest(addr, path, body, key string, headers []string) (*Request, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", path, addr, len(body))
@@ -56,21 +60,24 @@ func NewRequest(addr, path, body, key string, headers []string) (*Request, error
 	}
 	fmt.Fprintf(&b, "\r\n%s", body)
 	r := &Request{bytes: b.Bytes()}
-	for at := 0; ; at += len(Slot) {
-		i := bytes.Index(r.bytes[at:], []byte(Slot))
+	for rest := r.bytes; ; {
+		i := bytes.Index(rest, []byte(ShortSlot))
 		if i < 0 {
 			return r, nil
 		}
-		at += i
-		r.slots = append(r.slots, at)
+		n := len(ShortSlot)
+		if bytes.HasPrefix(rest[i:], []byte(Slot)) {
+			n = len(Slot)
+		}
+		r.slots = append(r.slots, rest[i:i+n])
+		rest = rest[i+n:]
 	}
 }
 
 // with puts id into every slot and returns the request's own bytes, valid until the next call.
 func (r *Request) with(id uint64) []byte {
 	const digits = "0123456789abcdef"
-	for _, at := range r.slots {
-		s := r.bytes[at : at+len(Slot)]
+	for _, s := range r.slots {
 		for i, v := len(s)-1, id; i >= 0; i, v = i-1, v>>4 {
 			s[i] = digits[v&15]
 		}

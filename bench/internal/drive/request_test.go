@@ -38,6 +38,15 @@ func TestRequestFillsEverySlot(t *testing.T) {
 	assert.Contains(t, string(r.with(1<<63)), `{"a":"8000000000000000","b":"8000000000000000"}`)
 }
 
+func TestRequestFillsSlotsOfKeysAndHeaders(t *testing.T) {
+	r, err := NewRequest("127.0.0.1:1", "/x", Slot+ShortSlot, "wk_"+ShortSlot+"_s", []string{"X-One: " + Slot})
+	require.NoError(t, err)
+	got := string(r.with(0xabc<<48 | 0x123))
+	assert.Contains(t, got, "\r\nAuthorization: Bearer wk_000000000123_s\r\nX-One: 0abc000000000123\r\n")
+	assert.Contains(t, got, "\r\n\r\n0abc000000000123000000000123")
+	assert.NotContains(t, got, "%")
+}
+
 func TestRequestRefusesAHeaderThatIsNone(t *testing.T) {
 	for _, h := range []string{"no colon", "a: b\r\nc: d"} {
 		_, err := NewRequest("127.0.0.1:1", "/x", "", "", []string{h})
