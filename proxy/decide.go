@@ -133,7 +133,7 @@ func (x *exchange) readPrompt() {
 		return
 	}
 	r.own = dialect.Prompt{Scratch: r.own.Scratch[:0], Temperature: math.NaN()}
-	r.prompt = &r.own
+	r.prompt, r.viewed = &r.own, false
 	if x.op != dialect.OpOther {
 		x.s.o.Prompts.ReadPrompt(x.op, x.requestBody(), &r.own)
 	}
@@ -145,22 +145,11 @@ const bytesPerToken = 4
 // fillView writes down what the policy sees of the request.
 func (x *exchange) fillView(p *boundPolicy) {
 	r := x.ruling
-	v, ask := &r.view, r.prompt
-	*v = abi.Request{
-		ID: x.id.seq, UnixMS: x.start.UnixMilli(), PrefixHash: ask.PrefixHash, Random: rand.Uint64(),
-		PromptTokens: uint32(ask.TextBytes / bytesPerToken), MaxTokens: uint32(min(ask.MaxTokens, 1<<32-1)),
-		Messages: uint32(ask.Messages), Tools: uint32(ask.Tools), Temperature: float32(ask.Temperature),
-		Model: bytesOf(x.model.Name), Tenant: bytesOf(x.who.Tenant), User: x.units.User, Endpoint: x.ctx.Path(),
-		Version: bytesOf(x.version.Version.Version.Version), Body: x.requestBody(), System: ask.System, LastUser: ask.LastUser,
+	if !r.viewed {
+		x.fillShared()
 	}
-	for _, f := range [...]struct {
-		set  bool
-		flag uint32
-	}{{x.streaming, abi.FlagStream}, {ask.Tools > 0, abi.FlagTools}, {ask.Images, abi.FlagImages}, {ask.JSONOutput, abi.FlagJSONOutput}} {
-		if f.set {
-			v.Flags |= f.flag
-		}
-	}
+	v := &r.view
+	v.Random = rand.Uint64()
 	caps := p.program.Caps()
 	if caps&abi.CapHeaders != 0 {
 		r.headers = r.headers[:0]
@@ -174,6 +163,27 @@ func (x *exchange) fillView(p *boundPolicy) {
 	if caps&abi.CapTargets != 0 {
 		r.targets = appendTargets(r.targets[:0], x.version, x.start)
 		v.Targets = r.targets
+	}
+}
+
+// fillShared writes down what every policy sees alike, until one of them changes it.
+func (x *exchange) fillShared() {
+	r := x.ruling
+	v, ask := &r.view, r.prompt
+	r.viewed = true
+	*v = abi.Request{
+		ID: x.id.seq, UnixMS: x.start.UnixMilli(), PrefixHash: ask.PrefixHash, PromptTokens: uint32(ask.TextBytes / bytesPerToken), MaxTokens: uint32(min(ask.MaxTokens, 1<<32-1)),
+		Messages: uint32(ask.Messages), Tools: uint32(ask.Tools), Temperature: float32(ask.Temperature),
+		Model: bytesOf(x.model.Name), Tenant: bytesOf(x.who.Tenant), User: x.units.User, Endpoint: x.ctx.Path(),
+		Version: bytesOf(x.version.Version.Version.Version), Body: x.requestBody(), System: ask.System, LastUser: ask.LastUser,
+	}
+	for _, f := range [...]struct {
+		set  bool
+		flag uint32
+	}{{x.streaming, abi.FlagStream}, {ask.Tools > 0, abi.FlagTools}, {ask.Images, abi.FlagImages}, {ask.JSONOutput, abi.FlagJSONOutput}} {
+		if f.set {
+			v.Flags |= f.flag
+		}
 	}
 }
 
@@ -227,6 +237,7 @@ func (x *exchange) undo(b *standing) {
 	}
 	was := r.editing
 	r.decisions, r.fallen = b.decisions, r.fallen[:min(b.fallen, len(r.fallen))]
+	r.viewed = false
 	if was && x.view.Parse(x.requestBody()) == nil {
 		x.doc = readDocument(&x.view, x.requestBody())
 		x.readPrompt()
@@ -378,7 +389,7 @@ func (x *exchange) applyModel(list []byte) error {
 			return err
 		}
 		r := x.ruling
-		r.changed, r.target, r.fallen, r.shadow, x.why = true, 0, r.fallen[:0], nil, "policy"
+		r.changed, r.viewed, r.target, r.fallen, r.shadow, x.why = true, false, 0, r.fallen[:0], nil, "policy"
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type decisions struct {
 	changed   bool            // an answer or a key may differ from what equal requests get
 	edited    bool            // body is the request's body
 	editing   bool            // before is the body before the list under way
+	viewed    bool            // view holds the request as it is now
 	headed    bool            // lists hold actions on headers
 	target    int             // index + 1 among the version's targets; 0: none was chosen
 	salt      []byte
