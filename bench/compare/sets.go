@@ -34,7 +34,8 @@ type set struct {
 	rows       []target
 }
 
-// variant is the set's node asked for another model, or a node of its own with another catalog.
+// variant is the set's node asked for another model, or a node of its own with another catalog. A control is what the
+// set's node is: how far its ratio lies from 1 is what the machine alone makes of two equal subjects.
 type variant struct {
 	name, model string
 	key         string // the set's where it is empty
@@ -100,9 +101,12 @@ var loads = []set{
 	{
 		name: "policy-hit", title: "exact hits from memory with policies on, one node, 256 bodies, closed loop, 64 connections",
 		catalog: file("policies.yaml"), model: "hit", tier: "hit-memory",
-		variants: []variant{{name: "1 policy", model: "hit-1", policies: 1}, {name: "5 policies", model: "hit-5", policies: 5}},
+		variants: []variant{
+			{name: "1 policy", model: "hit-1", policies: 1}, {name: "control", model: "hit"}, {name: "5 policies", model: "hit-5", policies: 5},
+		},
 		distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
 		rows: []target{
+			{what: "memory hit without policies, CPU, measured twice (no target)", metric: cpu, of: "control", against: node, paired: true},
 			{what: "memory hit with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, paired: true, limit: 1.03},
 			{what: "memory hit with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, paired: true, limit: 1.10},
 		},
@@ -110,9 +114,12 @@ var loads = []set{
 	{
 		name: "policy-pass", title: "pass-through with policies on, one node, 256 bodies, closed loop, 64 connections",
 		catalog: file("policies.yaml"), model: "pass", tier: "bypass",
-		variants: []variant{{name: "1 policy", model: "pass-1", policies: 1}, {name: "5 policies", model: "pass-5", policies: 5}},
+		variants: []variant{
+			{name: "1 policy", model: "pass-1", policies: 1}, {name: "control", model: "pass"}, {name: "5 policies", model: "pass-5", policies: 5},
+		},
 		distinct: 256, warm: 2000, load: drive.Options{Conns: 64},
 		rows: []target{
+			{what: "pass-through without policies, CPU, measured twice (no target)", metric: cpu, of: "control", against: node, paired: true},
 			{what: "pass-through with one policy, CPU, against none", metric: cpu, of: "1 policy", against: node, paired: true, limit: 1.03},
 			{what: "pass-through with five policies, CPU, against none", metric: cpu, of: "5 policies", against: node, paired: true, limit: 1.10},
 		},
@@ -120,10 +127,15 @@ var loads = []set{
 	{
 		name: "growth", title: "exact hits from memory, 1 and 10,000 models and keys, 10,000 bodies, closed loop, 64 connections",
 		catalog: grown(1), model: grownModel("0000000000000000"), key: grownKey("000000000000"), tier: "hit-memory",
-		variants: []variant{{name: "10,000 models", model: grownModel(drive.Slot), key: grownKey(drive.ShortSlot), catalog: grown(10_000)}},
+		variants: []variant{
+			{name: "control", model: grownModel("0000000000000000"), catalog: grown(1)},
+			{name: "10,000 models", model: grownModel(drive.Slot), key: grownKey(drive.ShortSlot), catalog: grown(10_000)},
+		},
 		distinct: 10_000, warm: 20_000, load: drive.Options{Conns: 64},
-		rows: []target{{what: "memory hit with 10,000 models and keys, CPU, against one of each", metric: cpu, of: "10,000 models",
-			against: node, paired: true, limit: 1.10}},
+		rows: []target{
+			{what: "memory hit with one model and key, CPU, on two nodes (no target)", metric: cpu, of: "control", against: node, paired: true},
+			{what: "memory hit with 10,000 models and keys, CPU, against one of each", metric: cpu, of: "10,000 models", against: node, paired: true, limit: 1.10},
+		},
 	},
 	{
 		name: "disk", title: "exact hits from Badger, 20,000 bodies over 1 MiB of memory, closed loop, 64 connections",
