@@ -23,7 +23,7 @@ func BenchmarkHit(b *testing.B) {
 	_, addr := newSim(b, sim.Options{})
 	s := newTestServer(b, testCatalog(addr))
 	request := rawRequest("/v1/chat/completions", testKey, chatBody(b, "cached"))
-	c := serveLoop(b, &s.http, request, 2)
+	c := serveLoop(b, &s.http, request, explainSize+200) // explain has its records then
 	require.Contains(b, string(c.last), "hit-memory")
 	b.ReportAllocs()
 	b.SetBytes(int64(len(request)))
@@ -115,7 +115,7 @@ func BenchmarkHitPolicy(b *testing.B) {
 	_, addr := newSim(b, sim.Options{})
 	s := policied(b, addr)
 	request := rawRequest("/v1/chat/completions", testKey, chatBody(b, "cached"))
-	c := serveLoop(b, &s.http, request, 3)
+	c := serveLoop(b, &s.http, request, explainSize+200)
 	require.Contains(b, string(c.last), "hit-memory")
 	require.Contains(b, string(c.last), "p=pass")
 	b.ReportAllocs()
