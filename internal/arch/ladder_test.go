@@ -39,6 +39,7 @@ var ladder = map[string]row{
 	"internal/arch":       {rung: 0},
 	"internal/bytesx":     {rung: 0},
 	"internal/invariants": {rung: 0},
+	"internal/jsonscan":   {rung: 0},
 	"internal/obs":        {rung: 0, modules: []string{promlib, promtext}},
 	"internal/testkit":    {rung: 0, modules: []string{goleak}, testOnly: true},
 	"internal/tokens":     {rung: 0},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -12,12 +13,12 @@ func (Codec) AppendAnswer(dst []byte, op dialect.Op, id, model string, created i
 	switch op {
 	case dialect.OpChat:
 		dst = appendAnswerHead(dst, id, "chat.completion", `","created":`, created, model)
-		dst = appendString(append(dst, `,"choices":[{"index":0,"message":{"role":"assistant","content":`...), text)
+		dst = jsonscan.AppendString(append(dst, `,"choices":[{"index":0,"message":{"role":"assistant","content":`...), text)
 		dst = append(dst, `,"refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":`...)
 		return append(dst, `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}`...), nil
 	case dialect.OpCompletions:
 		dst = appendAnswerHead(dst, id, "text_completion", `","created":`, created, model)
-		dst = appendString(append(dst, `,"choices":[{"index":0,"text":`...), text)
+		dst = jsonscan.AppendString(append(dst, `,"choices":[{"index":0,"text":`...), text)
 		dst = append(dst, `,"logprobs":null,"finish_reason":"stop"}],"usage":`...)
 		return append(dst, `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}`...), nil
 	case dialect.OpResponses:
@@ -25,7 +26,7 @@ func (Codec) AppendAnswer(dst []byte, op dialect.Op, id, model string, created i
 		dst = append(dst, `,"status":"completed","error":null,"incomplete_details":null,"instructions":null,"metadata":{},"output":[`...)
 		dst = appendQuoted(append(dst, `{"id":`...), "msg_"+id)
 		dst = append(dst, `,"type":"message","status":"completed","role":"assistant","content":[`...)
-		dst = append(appendString(append(dst, partHead...), text), "}]}]"...)
+		dst = append(jsonscan.AppendString(append(dst, partHead...), text), "}]}]"...)
 		dst = append(dst, `,"parallel_tool_calls":true,"temperature":null,"tool_choice":"auto","tools":[],"top_p":null,"usage":`...)
 		return append(dst, `{"input_tokens":0,"input_tokens_details":{"cached_tokens":0},"output_tokens":0,`+
 			`"output_tokens_details":{"reasoning_tokens":0},"total_tokens":0}}`...), nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -22,7 +23,7 @@ func newCopier(dst, body []byte, op dialect.Op) *copier {
 
 // leave copies up to e and leaves e out: what is appended to dst next stands in its place.
 func (c *copier) leave(e extent) {
-	c.dst = append(c.dst, c.b[c.done:e.at]...)
+	c.dst = append(c.dst, c.B[c.done:e.at]...)
 	c.done = e.end
 }
 
@@ -30,14 +31,14 @@ func (c *copier) leave(e extent) {
 func (c *copier) insert(at int) { c.leave(extent{at, at}) }
 
 // rest copies what is left.
-func (c *copier) rest() []byte { return append(c.dst, c.b[c.done:]...) }
+func (c *copier) rest() []byte { return append(c.dst, c.B[c.done:]...) }
 
 // addMember inserts a further member behind the last one, up to its value.
 func (c *copier) addMember(name string) {
 	if c.last == 0 {
-		c.i = 0
-		c.enter('{')
-		c.insert(c.i)
+		c.I = 0
+		c.Enter('{')
+		c.insert(c.I)
 	} else {
 		c.insert(c.last)
 		c.dst = append(c.dst, ',')
@@ -73,7 +74,7 @@ func (Codec) AppendSystem(dst, body []byte, op dialect.Op, replace bool, text []
 }
 
 func (c *copier) hasInstructions() bool {
-	return c.instructions.at > 0 && c.b[c.instructions.at] != 'n'
+	return c.instructions.at > 0 && c.B[c.instructions.at] != 'n'
 }
 
 func (c *copier) addInstructions(text []byte) {
@@ -82,15 +83,15 @@ func (c *copier) addInstructions(text []byte) {
 	} else {
 		c.addMember("instructions")
 	}
-	c.dst = appendString(c.dst, text)
+	c.dst = jsonscan.AppendString(c.dst, text)
 }
 
 func (c *copier) addSystem(text []byte) bool {
-	if c.b[c.list.at] != '[' {
+	if c.B[c.list.at] != '[' {
 		return false
 	}
 	c.insert(c.list.at + 1)
-	c.dst = append(appendString(append(c.dst, `{"role":"system","content":`...), text), '}')
+	c.dst = append(jsonscan.AppendString(append(c.dst, `{"role":"system","content":`...), text), '}')
 	if c.turns > 0 {
 		c.dst = append(c.dst, ',')
 	}
@@ -130,11 +131,11 @@ func (c *copier) replaceTurns(text []byte) bool {
 	var kept bool
 	var removed extent // at the list's beginning, up to what is kept
 	last := 0          // the end of the turn before
-	c.i = c.list.at
-	c.enter('[')
-	for more := c.more(']', true); more; more = c.more(']', false) {
+	c.I = c.list.at
+	c.Enter('[')
+	for more := c.More(']', true); more; more = c.More(']', false) {
 		t := c.readTurn()
-		switch after := c.i; {
+		switch after := c.I; {
 		case t.role != system || len(text) > 0:
 			if removed.at > 0 {
 				c.leave(extent{removed.at, t.at})
@@ -144,7 +145,7 @@ func (c *copier) replaceTurns(text []byte) bool {
 				if !c.setText(t, false, text) {
 					return false
 				}
-				text, c.i = nil, after
+				text, c.I = nil, after
 			}
 		case kept:
 			c.leave(extent{last, t.end})
@@ -179,15 +180,15 @@ func (c *copier) setText(t turn, before bool, text []byte) bool {
 			return false
 		}
 		c.insert(t.end - 1)
-		c.dst = appendString(append(c.dst, `,"content":`...), text)
+		c.dst = jsonscan.AppendString(append(c.dst, `,"content":`...), text)
 		return true
 	}
-	switch c.b[t.text.at] {
+	switch c.B[t.text.at] {
 	case '"':
 		c.setString(t.text, before, text)
 	case 'n':
 		c.leave(t.text)
-		c.dst = appendString(c.dst, text)
+		c.dst = jsonscan.AppendString(c.dst, text)
 	case '[':
 		c.setParts(t, before, text)
 	default:
@@ -200,11 +201,11 @@ func (c *copier) setText(t turn, before bool, text []byte) bool {
 func (c *copier) setString(e extent, before bool, text []byte) {
 	if !before {
 		c.leave(e)
-		c.dst = appendString(c.dst, text)
+		c.dst = jsonscan.AppendString(c.dst, text)
 		return
 	}
 	c.insert(e.at + 1)
-	if c.dst = appendText(c.dst, text); e.end-e.at > 2 {
+	if c.dst = jsonscan.AppendText(c.dst, text); e.end-e.at > 2 {
 		c.dst = append(c.dst, `\n`...)
 	}
 }
@@ -212,10 +213,10 @@ func (c *copier) setString(e extent, before bool, text []byte) {
 // setParts edits the first part that is text, and removes the others in which a replaced text went on. Where no part
 // is text it puts one before the others.
 func (c *copier) setParts(t turn, before bool, text []byte) {
-	c.i = t.text.at
-	c.enter('[')
-	first, found, last := c.i, false, 0
-	for more := c.more(']', true); more; more = c.more(']', false) {
+	c.I = t.text.at
+	c.Enter('[')
+	first, found, last := c.I, false, 0
+	for more := c.More(']', true); more; more = c.More(']', false) {
 		p := c.readPart()
 		switch {
 		case p.text.at == 0:
@@ -240,7 +241,7 @@ func (c *copier) setParts(t turn, before bool, text []byte) {
 	}
 	c.insert(first)
 	c.dst = append(append(append(c.dst, `{"type":"`...), kind...), `","text":`...)
-	if c.dst = append(appendString(c.dst, text), '}'); last > 0 {
+	if c.dst = append(jsonscan.AppendString(c.dst, text), '}'); last > 0 {
 		c.dst = append(c.dst, ',')
 	}
 }

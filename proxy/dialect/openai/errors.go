@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/bytesx"
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -76,5 +77,5 @@ func appendErrorObject(dst []byte, e *dialect.Error) []byte {
 	return append(dst, '}')
 }
 
-// appendQuoted is appendString for strings.
-func appendQuoted(dst []byte, s string) []byte { return appendString(dst, bytesx.Bytes(s)) }
+// appendQuoted is jsonscan.AppendString for strings.
+func appendQuoted(dst []byte, s string) []byte { return jsonscan.AppendString(dst, bytesx.Bytes(s)) }

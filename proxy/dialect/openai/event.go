@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -63,24 +64,24 @@ func chunkEvent(st *dialect.Stream, name, data []byte) (dialect.Kind, bool) {
 		return dialect.Terminal, true
 	}
 	var e chunk
-	c := cursor{b: data}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c := jsonscan.Cursor{B: data}
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		switch string(k) {
 		case "choices":
 			e.readChoices(&c)
 		case "usage":
 			readUsage(&c, &e.usage)
 		case "error":
-			e.failed = !isNull(c.skip()) || e.failed
+			e.failed = !isNull(c.Skip()) || e.failed
 		case "object":
-			e.failed = string(c.skip()) == `"error"` || e.failed
+			e.failed = string(c.Skip()) == `"error"` || e.failed
 		default:
-			c.skip()
+			c.Skip()
 		}
 	}
 	e.failed = e.failed || string(name) == "error"
-	if !c.end() || !e.found && !e.failed && !e.usage.Known {
+	if !c.End() || !e.found && !e.failed && !e.usage.Known {
 		return dialect.Delta, false
 	}
 	return e.apply(st, data), true
@@ -109,35 +110,35 @@ func (e *chunk) apply(st *dialect.Stream, data []byte) dialect.Kind {
 	return dialect.First
 }
 
-func (e *chunk) readChoices(c *cursor) {
-	if c.peek() != '[' {
-		c.skip()
+func (e *chunk) readChoices(c *jsonscan.Cursor) {
+	if c.Peek() != '[' {
+		c.Skip()
 		return
 	}
 	e.found = true
-	c.enter('[')
-	for ok := c.more(']', true); ok; ok = c.more(']', false) {
+	c.Enter('[')
+	for ok := c.More(']', true); ok; ok = c.More(']', false) {
 		e.count++
 		e.readChoice(c)
 	}
 }
 
-func (e *chunk) readChoice(c *cursor) {
+func (e *chunk) readChoice(c *jsonscan.Cursor) {
 	var index int64
 	ended := false
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		switch string(k) {
 		case "index":
-			index = c.count()
+			index = c.Count()
 		case "delta":
 			e.readDelta(c)
 		case "text":
 			e.readText(c)
 		case "finish_reason":
-			ended = !isNull(c.skip())
+			ended = !isNull(c.Skip())
 		default:
-			c.skip()
+			c.Skip()
 		}
 	}
 	if index < 64 {
@@ -149,32 +150,32 @@ func (e *chunk) readChoice(c *cursor) {
 }
 
 // readDelta looks for content: anything but the role that is not null, empty or zero.
-func (e *chunk) readDelta(c *cursor) {
-	if c.null() {
+func (e *chunk) readDelta(c *jsonscan.Cursor) {
+	if c.Null() {
 		return
 	}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		switch string(k) {
 		case "role":
-			c.skip()
+			c.Skip()
 		case "content":
 			e.readText(c)
 		default:
-			v := c.skip()
+			v := c.Skip()
 			e.content = e.content || len(v) > 2 && !isNull(v)
 		}
 	}
 }
 
-func (e *chunk) readText(c *cursor) {
-	if c.peek() != '"' {
-		v := c.skip()
+func (e *chunk) readText(c *jsonscan.Cursor) {
+	if c.Peek() != '"' {
+		v := c.Skip()
 		e.content = e.content || len(v) > 2 && !isNull(v)
 		return
 	}
-	at := c.i + 1
-	if n := len(c.str()); n > 0 {
+	at := c.I + 1
+	if n := len(c.Str()); n > 0 {
 		e.textAt, e.textN, e.content = at, n, true
 	}
 }
@@ -199,5 +200,5 @@ func sameShape(m *dialect.Memo, data []byte) bool {
 	text := data[head : len(data)-tail]
 	return string(data[:head]) == string(m.Bytes[:head]) &&
 		string(data[len(data)-tail:]) == string(m.Bytes[head:head+tail]) &&
-		span(text, 0) == len(text)
+		jsonscan.Span(text, 0) == len(text)
 }

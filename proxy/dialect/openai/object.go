@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -28,24 +29,24 @@ func compact(doc []byte) ([]byte, error) {
 
 // members splits the object doc. Its values are parts of doc, capped so that appending to them copies.
 func members(doc []byte) (o object, ok bool) {
-	c := cursor{b: doc}
-	c.enter('{')
-	for k, more := c.key(true); more; k, more = c.key(false) {
-		v := c.skip()
+	c := jsonscan.Cursor{B: doc}
+	c.Enter('{')
+	for k, more := c.Key(true); more; k, more = c.Key(false) {
+		v := c.Skip()
 		o = append(o, member{string(k), v[:len(v):len(v)]})
 	}
-	return o, c.end()
+	return o, c.End()
 }
 
 // elements splits the array doc, as members does an object.
 func elements(doc []byte) (a [][]byte, ok bool) {
-	c := cursor{b: doc}
-	c.enter('[')
-	for more := c.more(']', true); more; more = c.more(']', false) {
-		v := c.skip()
+	c := jsonscan.Cursor{B: doc}
+	c.Enter('[')
+	for more := c.More(']', true); more; more = c.More(']', false) {
+		v := c.Skip()
 		a = append(a, v[:len(v):len(v)])
 	}
-	return a, c.end()
+	return a, c.End()
 }
 
 // get returns the value of the last member with that name, nil without one.
@@ -156,3 +157,6 @@ func character(b []byte) int {
 	}
 	return n
 }
+
+// extent is where a value lies in its document: at b[at:end]. The zero extent is nowhere.
+type extent struct{ at, end int }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -42,7 +43,7 @@ type turn struct {
 
 // request is where in a body everything lies that is read or edited.
 type request struct {
-	fields
+	jsonscan.Fields
 	op dialect.Op
 
 	list         extent // the messages, the input or the prompt
@@ -73,14 +74,14 @@ var limitNames = [...][2]string{
 
 // read walks over the body once.
 func (r *request) read(op dialect.Op, body []byte) {
-	r.op, r.b = op, body
-	r.enter('{')
-	for k, ok := r.key(true); ok; k, ok = r.key(false) {
-		r.peek()
-		at := r.i
+	r.op, r.B = op, body
+	r.Enter('{')
+	for k, ok := r.Key(true); ok; k, ok = r.Key(false) {
+		r.Peek()
+		at := r.I
 		to := r.member(k)
-		if r.last = r.i; to != nil {
-			*to = extent{at, r.i}
+		if r.last = r.I; to != nil {
+			*to = extent{at, r.I}
 		}
 	}
 }
@@ -99,10 +100,10 @@ func (r *request) member(k []byte) *extent {
 			return &r.instructions
 		}
 	case "max_completion_tokens", "max_tokens", "max_output_tokens":
-		r.skip()
+		r.Skip()
 		return r.limit(k)
 	case "temperature":
-		r.skip()
+		r.Skip()
 		return &r.temperature
 	case "tools", "functions":
 		r.countTools()
@@ -113,7 +114,7 @@ func (r *request) member(k []byte) *extent {
 			return nil
 		}
 	}
-	r.skip()
+	r.Skip()
 	return nil
 }
 
@@ -127,48 +128,48 @@ func (r *request) limit(k []byte) *extent {
 }
 
 func (r *request) countTools() {
-	if r.peek() != '[' {
-		r.skip()
+	if r.Peek() != '[' {
+		r.Skip()
 		return
 	}
-	r.enter('[')
-	for ok := r.more(']', true); ok; ok = r.more(']', false) {
-		r.skip()
+	r.Enter('[')
+	for ok := r.More(']', true); ok; ok = r.More(']', false) {
+		r.Skip()
 		r.toolCount++
 	}
 }
 
 // readFormat reads a response_format, or a text with a format.
 func (r *request) readFormat() {
-	if r.peek() != '{' {
-		r.skip()
+	if r.Peek() != '{' {
+		r.Skip()
 		return
 	}
-	r.enter('{')
-	for k, ok := r.key(true); ok; k, ok = r.key(false) {
+	r.Enter('{')
+	for k, ok := r.Key(true); ok; k, ok = r.Key(false) {
 		switch string(k) {
 		case "type":
-			r.json = bytes.HasPrefix(r.word(), []byte("json"))
+			r.json = bytes.HasPrefix(r.Word(), []byte("json"))
 		case "format":
 			r.readFormat()
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
 // readList reads the messages, input items, prompts or inputs, or the one text that stands for them.
 func (r *request) readList() {
-	switch r.peek() {
+	switch r.Peek() {
 	case '"':
 		r.note(r.readTurn())
 	case '[':
-		r.enter('[')
-		for ok := r.more(']', true); ok; ok = r.more(']', false) {
+		r.Enter('[')
+		for ok := r.More(']', true); ok; ok = r.More(']', false) {
 			r.note(r.readTurn())
 		}
 	default:
-		r.skip()
+		r.Skip()
 	}
 }
 
@@ -188,66 +189,66 @@ func (r *request) note(t turn) {
 
 // turnAt reads the i-th turn again, which is known to be there.
 func (r *request) turnAt(i int) (t turn) {
-	if r.i = r.list.at; r.peek() == '"' {
+	if r.I = r.list.at; r.Peek() == '"' {
 		return r.readTurn()
 	}
-	r.enter('[')
+	r.Enter('[')
 	for k := range i + 1 {
-		r.more(']', k == 0)
+		r.More(']', k == 0)
 		t = r.readTurn()
 	}
 	return t
 }
 
 func (r *request) readTurn() (t turn) {
-	switch ch := r.peek(); {
+	switch ch := r.Peek(); {
 	case ch == '"':
-		at := r.i
+		at := r.I
 		r.readContent()
-		t.extent, t.role = extent{at, r.i}, user
+		t.extent, t.role = extent{at, r.I}, user
 		t.text = t.extent
 		return t
 	case ch != '{':
-		at := r.i
-		r.skip()
-		if t.extent = (extent{at, r.i}); ch != '[' && ch != 'n' {
+		at := r.I
+		r.Skip()
+		if t.extent = (extent{at, r.I}); ch != '[' && ch != 'n' {
 			t.role = tokens
 		}
 		return t
 	}
-	t.at = r.i
-	r.enter('{')
-	for k, ok := r.key(true); ok; k, ok = r.key(false) {
+	t.at = r.I
+	r.Enter('{')
+	for k, ok := r.Key(true); ok; k, ok = r.Key(false) {
 		switch {
 		case string(k) == "role":
-			t.role = roleOf(r.word())
+			t.role = roleOf(r.Word())
 		case string(k) == "content", string(k) == "output" && r.op == dialect.OpResponses:
-			r.peek()
-			at := r.i
+			r.Peek()
+			at := r.I
 			r.readContent()
-			t.text = extent{at, r.i}
+			t.text = extent{at, r.I}
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
-	t.end = r.i
+	t.end = r.I
 	return t
 }
 
 // readContent passes a text or a list of parts, measures the texts and looks for images.
 func (r *request) readContent() {
-	switch r.peek() {
+	switch r.Peek() {
 	case '"':
-		r.bytes += r.measure()
+		r.bytes += r.Measure()
 	case '[':
-		r.enter('[')
-		for ok := r.more(']', true); ok; ok = r.more(']', false) {
+		r.Enter('[')
+		for ok := r.More(']', true); ok; ok = r.More(']', false) {
 			if p := r.readPart(); p.text.at > 0 {
 				r.bytes += p.bytes
 			}
 		}
 	default:
-		r.skip()
+		r.Skip()
 	}
 }
 
@@ -259,43 +260,43 @@ type part struct {
 }
 
 func (r *request) readPart() (p part) {
-	switch r.peek() {
+	switch r.Peek() {
 	case '"':
-		p.at = r.i
-		p.bytes = r.measure()
-		p.end = r.i
+		p.at = r.I
+		p.bytes = r.Measure()
+		p.end = r.I
 		p.text = p.extent
 		return p
 	case '{':
 	default:
-		p.at = r.i
-		r.skip()
-		p.end = r.i
+		p.at = r.I
+		r.Skip()
+		p.end = r.I
 		return p
 	}
 	other := false
-	p.at = r.i
-	r.enter('{')
-	for k, ok := r.key(true); ok; k, ok = r.key(false) {
+	p.at = r.I
+	r.Enter('{')
+	for k, ok := r.Key(true); ok; k, ok = r.Key(false) {
 		switch string(k) {
 		case "type":
 			other = !r.readPartType()
 		case "text":
-			if r.peek() != '"' {
-				r.skip()
+			if r.Peek() != '"' {
+				r.Skip()
 				continue
 			}
-			at := r.i
-			p.bytes = r.measure()
-			p.text = extent{at, r.i}
+			at := r.I
+			p.bytes = r.Measure()
+			p.text = extent{at, r.I}
 		case "image_url":
 			r.images = true
-			r.skip()
+			r.Skip()
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
-	if p.end = r.i; other {
+	if p.end = r.I; other {
 		p.text = extent{}
 	}
 	return p
@@ -303,7 +304,7 @@ func (r *request) readPart() (p part) {
 
 // readPartType reports whether the type is one of text.
 func (r *request) readPartType() bool {
-	switch string(r.word()) {
+	switch string(r.Word()) {
 	case "text", "input_text", "output_text":
 		return true
 	case "image_url", "input_image", "image":
@@ -322,8 +323,8 @@ func (Codec) ReadPrompt(op dialect.Op, body []byte, p *dialect.Prompt) {
 	p.Images, p.JSONOutput = r.images, r.json
 	for _, l := range r.limits {
 		if p.MaxTokens == 0 && l.at > 0 {
-			c := cursor{b: body[:l.end], i: l.at}
-			p.MaxTokens = c.count()
+			c := jsonscan.Cursor{B: body[:l.end], I: l.at}
+			p.MaxTokens = c.Count()
 		}
 	}
 	if t, err := strconv.ParseFloat(string(body[r.temperature.at:r.temperature.end]), 64); err == nil {
@@ -352,9 +353,9 @@ func (r *request) eachSystem(visit func(text extent)) {
 		visit(r.system.text)
 	default:
 		again := request{op: r.op}
-		again.b, again.i = r.b, r.list.at
-		again.enter('[')
-		for ok := again.more(']', true); ok; ok = again.more(']', false) {
+		again.B, again.I = r.B, r.list.at
+		again.Enter('[')
+		for ok := again.More(']', true); ok; ok = again.More(']', false) {
 			if t := again.readTurn(); t.role == system {
 				visit(t.text)
 			}
@@ -369,8 +370,8 @@ func (r *request) prefixHash() uint64 {
 	}
 	var d xxhash.Digest
 	d.Reset()
-	r.eachSystem(func(text extent) { _, _ = d.Write(r.b[text.at:text.end]) })
-	_, _ = d.Write(r.b[r.tools.at:r.tools.end])
+	r.eachSystem(func(text extent) { _, _ = d.Write(r.B[text.at:text.end]) })
+	_, _ = d.Write(r.B[r.tools.at:r.tools.end])
 	return d.Sum64()
 }
 
@@ -380,15 +381,15 @@ func (r *request) gather(g *gather, text extent) {
 		return
 	}
 	again := request{op: r.op}
-	again.b, again.i = r.b[:text.end], text.at
-	switch again.peek() {
+	again.B, again.I = r.B[:text.end], text.at
+	switch again.Peek() {
 	case '"':
-		g.add(r.b[text.at+1 : text.end-1])
+		g.add(r.B[text.at+1 : text.end-1])
 	case '[':
-		again.enter('[')
-		for ok := again.more(']', true); ok; ok = again.more(']', false) {
+		again.Enter('[')
+		for ok := again.More(']', true); ok; ok = again.More(']', false) {
 			if p := again.readPart(); p.text.at > 0 {
-				g.add(r.b[p.text.at+1 : p.text.end-1])
+				g.add(r.B[p.text.at+1 : p.text.end-1])
 			}
 		}
 	}
@@ -411,7 +412,7 @@ func (g *gather) add(piece []byte) {
 		g.scratch = append(append(g.scratch, g.one...), '\n')
 		g.one = nil
 	}
-	g.scratch = appendDecoded(g.scratch, piece)
+	g.scratch = jsonscan.AppendDecoded(g.scratch, piece)
 }
 
 // end returns the text and begins the next one.

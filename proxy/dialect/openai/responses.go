@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -47,39 +48,39 @@ func responsesEvent(st *dialect.Stream, name, data []byte) (dialect.Kind, bool) 
 
 func readTyped(name, data []byte) (e typed, ok bool) {
 	e.name = name
-	c := cursor{b: data}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c := jsonscan.Cursor{B: data}
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		switch string(k) {
 		case "type":
-			e.name = c.str()
+			e.name = c.Str()
 		case "sequence_number":
-			e.sequence = c.count()
+			e.sequence = c.Count()
 		case "response":
-			e.response = c.skip()
+			e.response = c.Skip()
 		case "error":
-			e.failed = !isNull(c.skip())
+			e.failed = !isNull(c.Skip())
 		case "delta", "partial_image_b64":
-			e.content = len(c.skip()) > 2 || e.content
+			e.content = len(c.Skip()) > 2 || e.content
 		default:
-			c.skip()
+			c.Skip()
 		}
 	}
 	if len(e.name) == 0 && e.failed {
 		e.name = []byte("error")
 	}
-	return e, c.end() && len(e.name) > 0
+	return e, c.End() && len(e.name) > 0
 }
 
 // readResponse reads the usage of the response object that doc, known to be valid, begins with.
 func readResponse(st *dialect.Stream, doc []byte) {
-	c := cursor{b: doc}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c := jsonscan.Cursor{B: doc}
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		if string(k) == "usage" {
 			readUsage(&c, &st.Usage)
 		} else {
-			c.skip()
+			c.Skip()
 		}
 	}
 }
@@ -88,10 +89,10 @@ func readResponse(st *dialect.Stream, doc []byte) {
 // doc.
 func keepResponse(m *dialect.Memo, doc []byte) {
 	kept := m.Bytes[:0]
-	c := cursor{b: doc}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
-		v := c.skip()
+	c := jsonscan.Cursor{B: doc}
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
+		v := c.Skip()
 		switch string(k) {
 		case "id", "created_at", "model":
 			if len(kept)+len(k)+len(v)+4 <= cap(kept) && bytes.IndexByte(v, '\n') < 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/stream"
 )
@@ -175,7 +176,7 @@ func (w *rewriter) fault(ok bool) error {
 func (w *rewriter) ask(c *rewritten, written []byte, last bool, finish []byte) (e dialect.Edit) {
 	text := written
 	if bytes.IndexByte(written, '\\') >= 0 {
-		w.decoded = appendDecoded(w.decoded[:0], written)
+		w.decoded = jsonscan.AppendDecoded(w.decoded[:0], written)
 		text = w.decoded
 	}
 	w.text = dialect.Text{Choice: int(c.index), Bytes: text, First: !c.begun, Last: last, Finish: finish}
@@ -208,7 +209,7 @@ func (w *rewriter) put(e extent, text string) {
 // putString patches text in at e as a JSON string.
 func (w *rewriter) putString(e extent, text []byte) {
 	from := len(w.texts)
-	w.texts = appendString(w.texts, text)
+	w.texts = jsonscan.AppendString(w.texts, text)
 	w.patches = append(w.patches, patch{e, from, len(w.texts)})
 }
 
@@ -276,11 +277,11 @@ func dataAt(event, data []byte) int {
 }
 
 // value passes a value and returns where it is.
-func (c *cursor) value() extent {
-	c.peek()
-	at := c.i
-	c.skip()
-	return extent{at, c.i}
+func value(c *jsonscan.Cursor) extent {
+	c.Peek()
+	at := c.I
+	c.Skip()
+	return extent{at, c.I}
 }
 
 // of is the value at e as written.

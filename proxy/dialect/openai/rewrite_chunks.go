@@ -3,6 +3,7 @@ package openai
 import (
 	"strconv"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -27,23 +28,23 @@ func (w *rewriter) chunk() bool {
 	}
 	var only written
 	count := 0
-	var f fields
-	f.b = w.data
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
-		if string(k) != "choices" || f.peek() != '[' {
-			f.skip()
+	var f jsonscan.Fields
+	f.B = w.data
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		if string(k) != "choices" || f.Peek() != '[' {
+			f.Skip()
 			continue
 		}
-		f.enter('[')
-		for more := f.more(']', true); more; more = f.more(']', false) {
+		f.Enter('[')
+		for more := f.More(']', true); more; more = f.More(']', false) {
 			only = w.readChoice(&f, "delta")
-			if count++; f.bad || !w.editDelta(&only) {
+			if count++; f.Bad || !w.editDelta(&only) {
 				return false
 			}
 		}
 	}
-	if !f.end() {
+	if !f.End() {
 		return false
 	}
 	if count == 1 && w.onlyText(&only) {
@@ -77,7 +78,7 @@ func (s *shape) match(data []byte) (d written, ok bool) {
 	if s.at == 0 || end <= s.at || string(data[:s.at]) != string(s.around[:s.at]) || string(data[end:]) != string(s.around[s.at:]) {
 		return d, false
 	}
-	if text := data[s.at:end]; span(text, 0) != len(text) {
+	if text := data[s.at:end]; jsonscan.Span(text, 0) != len(text) {
 		return d, false
 	}
 	d.index, d.text = s.index, extent{s.at - 1, end + 1}
@@ -86,11 +87,11 @@ func (s *shape) match(data []byte) (d written, ok bool) {
 
 // keepHead keeps what the chunks that are added repeat.
 func (w *rewriter) keepHead() {
-	var f fields
-	f.b = w.data
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
-		v := f.skip()
+	var f jsonscan.Fields
+	f.B = w.data
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		v := f.Skip()
 		switch string(k) {
 		case "id", "object", "created", "model", "service_tier", "system_fingerprint", "provider":
 			w.head = append(append(append(append(w.head, '"'), k...), `":`...), v...)
@@ -101,49 +102,49 @@ func (w *rewriter) keepHead() {
 }
 
 // readChoice reads the choice under the cursor; holder names the member that has the content in it.
-func (w *rewriter) readChoice(f *fields, holder string) (c written) {
-	f.peek()
-	c.at = f.i
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+func (w *rewriter) readChoice(f *jsonscan.Fields, holder string) (c written) {
+	f.Peek()
+	c.at = f.I
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		switch string(k) {
 		case "index":
-			c.index = f.count()
+			c.index = f.Count()
 		case "text":
-			if e := f.value(); w.op == dialect.OpCompletions {
+			if e := value(&f.Cursor); w.op == dialect.OpCompletions {
 				c.text = e
 			}
 		case "logprobs":
-			c.tells[0] = f.value()
+			c.tells[0] = value(&f.Cursor)
 		case "token_ids":
-			c.tells[1] = f.value()
+			c.tells[1] = value(&f.Cursor)
 		case "finish_reason":
-			c.finish = f.value()
+			c.finish = value(&f.Cursor)
 		case holder:
-			if w.op == dialect.OpChat && f.peek() == '{' {
+			if w.op == dialect.OpChat && f.Peek() == '{' {
 				c.readHolder(f)
 				continue
 			}
-			f.skip()
+			f.Skip()
 		default:
-			f.skip()
+			f.Skip()
 		}
 	}
-	c.end = f.i
+	c.end = f.I
 	return c
 }
 
-func (c *written) readHolder(f *fields) {
-	c.holder.at = f.i
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+func (c *written) readHolder(f *jsonscan.Fields) {
+	c.holder.at = f.I
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		if c.nonempty = true; string(k) == "content" {
-			c.text = f.value()
+			c.text = value(&f.Cursor)
 		} else {
-			f.skip()
+			f.Skip()
 		}
 	}
-	c.holder.end = f.i
+	c.holder.end = f.I
 }
 
 // editDelta edits one choice of a chunk. It reports false where there are too many choices.
@@ -210,7 +211,7 @@ func (w *rewriter) flush() {
 // addDelta adds an event with a text.
 func (w *rewriter) addDelta(index int64, text []byte) {
 	w.beginChunk(index)
-	w.dst = appendString(w.dst, text)
+	w.dst = jsonscan.AppendString(w.dst, text)
 	if w.op == dialect.OpChat {
 		w.dst = append(w.dst, '}')
 	}
@@ -243,7 +244,7 @@ func (w *rewriter) finishChunks() {
 		} else {
 			w.dst = append(w.dst, `,"text":""`...)
 		}
-		w.dst = append(appendString(append(w.dst, `,"logprobs":null,"finish_reason":`...), w.reason), "}]}\n\n"...)
+		w.dst = append(jsonscan.AppendString(append(w.dst, `,"logprobs":null,"finish_reason":`...), w.reason), "}]}\n\n"...)
 	}
 	w.dst = append(w.dst, "data: [DONE]\n\n"...)
 }

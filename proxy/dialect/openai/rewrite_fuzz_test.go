@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	view "github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/stream"
@@ -38,7 +39,7 @@ func FuzzPromptEdits(f *testing.F) {
 			return
 		}
 		op, i := dialect.Op(1+pick%4), int(pick/16)
-		said := string(appendUTF8(nil, text))
+		said := string(jsonscan.AppendUTF8(nil, text))
 		var before, after dialect.Prompt
 		Codec{}.ReadPrompt(op, body, &before)
 		edits := []func() ([]byte, error){

@@ -2,6 +2,8 @@ package openai
 
 import (
 	"strconv"
+
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 )
 
 // typedParts is where an event of a responses stream holds what an edit may change.
@@ -15,38 +17,38 @@ type typedParts struct {
 
 func (w *rewriter) readTypedParts(name []byte) (p typedParts, ok bool) {
 	p.kind = name
-	var f fields
-	f.b = w.data
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+	var f jsonscan.Fields
+	f.B = w.data
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		switch string(k) {
 		case "type":
-			if kind := w.inside(f.value()); kind != nil {
+			if kind := w.inside(value(&f.Cursor)); kind != nil {
 				p.kind = kind
 			}
 		case "item_id":
-			p.item = f.value()
+			p.item = value(&f.Cursor)
 		case "output_index":
-			p.index = f.count()
+			p.index = f.Count()
 		case "content_index":
-			p.part = f.count()
+			p.part = f.Count()
 		case "sequence_number":
-			p.number = f.value()
+			p.number = value(&f.Cursor)
 		case "delta":
-			p.delta = f.value()
+			p.delta = value(&f.Cursor)
 		case "text":
-			p.text = f.value()
+			p.text = value(&f.Cursor)
 		case "logprobs":
-			p.logprobs = f.value()
+			p.logprobs = value(&f.Cursor)
 		case "part", "item":
-			p.whole = f.value()
+			p.whole = value(&f.Cursor)
 		case "response":
-			p.response = f.value()
+			p.response = value(&f.Cursor)
 		default:
-			f.skip()
+			f.Skip()
 		}
 	}
-	return p, f.end()
+	return p, f.End()
 }
 
 // typedEvent edits an event of a responses stream, and appends it and what it brings with it.
@@ -56,8 +58,8 @@ func (w *rewriter) typedEvent(event, name []byte) bool {
 		return false
 	}
 	if p.number.at > 0 {
-		c := cursor{b: w.data, i: p.number.at}
-		w.next = c.count() + w.added
+		c := jsonscan.Cursor{B: w.data, I: p.number.at}
+		w.next = c.Count() + w.added
 	}
 	switch string(p.kind) {
 	case "response.output_text.delta":
@@ -135,7 +137,7 @@ func (w *rewriter) textDelta(p *typedParts) bool {
 		c.sent = append(c.sent, text...)
 		return true
 	}
-	c.sent = appendText(c.sent, e.Text)
+	c.sent = jsonscan.AppendText(c.sent, e.Text)
 	w.putString(p.delta, e.Text)
 	w.emptyList(p.logprobs)
 	return true
@@ -164,7 +166,7 @@ func (w *rewriter) textDone(p *typedParts, text, logprobs extent) bool {
 		w.endText(c)
 	default:
 		if e := w.ask(c, whole, true, w.finish); e.Replace {
-			c.sent = appendText(c.sent, e.Text)
+			c.sent = jsonscan.AppendText(c.sent, e.Text)
 		} else {
 			c.sent = append(c.sent, whole...)
 		}
@@ -185,32 +187,32 @@ func (w *rewriter) endText(c *rewritten) {
 	if !e.Replace {
 		return
 	}
-	c.sent = appendText(c.sent, e.Text)
+	c.sent = jsonscan.AppendText(c.sent, e.Text)
 	w.beginEvent("response.output_text.delta")
 	w.aboutPart(c)
-	w.dst = append(appendString(append(w.dst, `,"delta":`...), e.Text), `,"logprobs":[]}`+"\n\n"...)
+	w.dst = append(jsonscan.AppendString(append(w.dst, `,"delta":`...), e.Text), `,"logprobs":[]}`+"\n\n"...)
 	w.added++
 }
 
 // partDone edits a part that is told as a whole.
 func (w *rewriter) partDone(p *typedParts, at extent) bool {
 	kind, text, logprobs := []byte(nil), extent{}, extent{}
-	var f fields
-	f.b, f.i = w.data[:at.end], at.at
-	if f.peek() != '{' {
+	var f jsonscan.Fields
+	f.B, f.I = w.data[:at.end], at.at
+	if f.Peek() != '{' {
 		return true
 	}
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		switch string(k) {
 		case "type":
-			kind = w.inside(f.value())
+			kind = w.inside(value(&f.Cursor))
 		case "text":
-			text = f.value()
+			text = value(&f.Cursor)
 		case "logprobs":
-			logprobs = f.value()
+			logprobs = value(&f.Cursor)
 		default:
-			f.skip()
+			f.Skip()
 		}
 	}
 	if string(kind) != "output_text" {
@@ -223,20 +225,20 @@ func (w *rewriter) partDone(p *typedParts, at extent) bool {
 func (w *rewriter) itemDone(index int64, at extent) bool {
 	p := typedParts{index: index}
 	var content extent
-	var f fields
-	f.b, f.i = w.data[:at.end], at.at
-	if at.at == 0 || f.peek() != '{' {
+	var f jsonscan.Fields
+	f.B, f.I = w.data[:at.end], at.at
+	if at.at == 0 || f.Peek() != '{' {
 		return true
 	}
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		switch string(k) {
 		case "id":
-			p.item = f.value()
+			p.item = value(&f.Cursor)
 		case "content":
-			content = f.value()
+			content = value(&f.Cursor)
 		default:
-			f.skip()
+			f.Skip()
 		}
 	}
 	return w.eachElement(content, func(part extent) bool {
@@ -253,10 +255,10 @@ func (w *rewriter) eachElement(e extent, visit func(extent) bool) bool {
 		return true
 	}
 	last, cut := 0, 0
-	c := cursor{b: w.data[:e.end], i: e.at}
-	c.enter('[')
-	for ok := c.more(']', true); ok; ok = c.more(']', false) {
-		v := c.value()
+	c := jsonscan.Cursor{B: w.data[:e.end], I: e.at}
+	c.Enter('[')
+	for ok := c.More(']', true); ok; ok = c.More(']', false) {
+		v := value(&c)
 		switch {
 		case w.stopped && cut == 0:
 			cut = last
@@ -299,11 +301,11 @@ func (w *rewriter) memberAt(e extent, name string) (found extent) {
 	if len(w.of(e)) == 0 || w.data[e.at] != '{' {
 		return found
 	}
-	var f fields
-	f.b, f.i = w.data[:e.end], e.at
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
-		if v := f.value(); string(k) == name {
+	var f jsonscan.Fields
+	f.B, f.I = w.data[:e.end], e.at
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		if v := value(&f.Cursor); string(k) == name {
 			found = v
 		}
 	}
@@ -398,11 +400,11 @@ func (w *rewriter) finishResponse() {
 	if len(w.head) == 0 {
 		w.head = append(w.head, bareResponse...)
 	}
-	var f fields
-	f.b = w.head
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
-		v := f.skip()
+	var f jsonscan.Fields
+	f.B = w.head
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		v := f.Skip()
 		switch string(k) {
 		case "status", "incomplete_details", "output", "output_text", "usage":
 		default:
@@ -430,5 +432,5 @@ func appendDetails(dst, reason []byte) []byte {
 	if reason == nil {
 		return append(dst, "null"...)
 	}
-	return append(appendString(append(dst, `{"reason":`...), reason), '}')
+	return append(jsonscan.AppendString(append(dst, `{"reason":`...), reason), '}')
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -38,22 +39,22 @@ func (Rewriter) AppendWhole(dst, body []byte, op dialect.Op, e dialect.Editor) (
 
 // wholeChoices edits an answer of chat/completions or completions.
 func (w *rewriter) wholeChoices() bool {
-	var f fields
-	f.b = w.data
-	f.enter('{')
-	for k, ok := f.key(true); ok; k, ok = f.key(false) {
-		if string(k) != "choices" || f.peek() != '[' {
-			f.skip()
+	var f jsonscan.Fields
+	f.B = w.data
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		if string(k) != "choices" || f.Peek() != '[' {
+			f.Skip()
 			continue
 		}
-		f.enter('[')
-		for more := f.more(']', true); more; more = f.more(']', false) {
-			if c := w.readChoice(&f, "message"); f.bad || !w.editChoice(&c) {
+		f.Enter('[')
+		for more := f.More(']', true); more; more = f.More(']', false) {
+			if c := w.readChoice(&f, "message"); f.Bad || !w.editChoice(&c) {
 				return false
 			}
 		}
 	}
-	return f.end()
+	return f.End()
 }
 
 // editChoice edits a choice that is told at once.
@@ -84,16 +85,16 @@ func (w *rewriter) addContent(d *written, text []byte) {
 	if d.nonempty {
 		w.texts = append(w.texts, ',')
 	}
-	w.texts = appendString(append(w.texts, `"content":`...), text)
+	w.texts = jsonscan.AppendString(append(w.texts, `"content":`...), text)
 	end := d.holder.end - 1
 	w.patches = append(w.patches, patch{extent{end, end}, from, len(w.texts)})
 }
 
 // wholeResponse edits an answer of responses.
 func (w *rewriter) wholeResponse() bool {
-	c := cursor{b: w.data}
-	at := c.value()
-	if !c.end() || w.data[at.at] != '{' {
+	c := jsonscan.Cursor{B: w.data}
+	at := value(&c)
+	if !c.End() || w.data[at.at] != '{' {
 		return false
 	}
 	status, details := w.memberAt(at, "status"), w.memberAt(at, "incomplete_details")

@@ -1,38 +1,36 @@
 package openai
 
 import (
-	"math"
-	"strconv"
-
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // readUsage reads the usage object at c into u, if there is one. The operations name the same counts differently;
 // both names are read everywhere, since no object has both.
-func readUsage(c *cursor, u *dialect.Usage) {
-	if c.peek() != '{' {
-		c.skip()
+func readUsage(c *jsonscan.Cursor, u *dialect.Usage) {
+	if c.Peek() != '{' {
+		c.Skip()
 		return
 	}
 	var n dialect.Usage
 	var total int64
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		switch string(k) {
 		case "prompt_tokens", "input_tokens":
-			n.Input, n.Known = c.count(), true
+			n.Input, n.Known = c.Count(), true
 		case "completion_tokens", "output_tokens":
-			n.Output, n.Known = c.count(), true
+			n.Output, n.Known = c.Count(), true
 		case "total_tokens":
-			total = c.count()
+			total = c.Count()
 		case "prompt_cache_hit_tokens": // DeepSeek
-			n.Cached = c.count()
+			n.Cached = c.Count()
 		case "prompt_tokens_details", "input_tokens_details":
-			c.detail("cached_tokens", &n.Cached)
+			detail(c, "cached_tokens", &n.Cached)
 		case "completion_tokens_details", "output_tokens_details":
-			c.detail("reasoning_tokens", &n.Reasoning)
+			detail(c, "reasoning_tokens", &n.Reasoning)
 		default:
-			c.skip()
+			c.Skip()
 		}
 	}
 	// xAI counts reasoning beside the completion, not within it; its total tells.
@@ -46,33 +44,17 @@ func readUsage(c *cursor, u *dialect.Usage) {
 }
 
 // detail reads one count of the object at c into n.
-func (c *cursor) detail(name string, n *int64) {
-	if c.peek() != '{' {
-		c.skip()
+func detail(c *jsonscan.Cursor, name string, n *int64) {
+	if c.Peek() != '{' {
+		c.Skip()
 		return
 	}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		if string(k) == name {
-			*n = c.count()
+			*n = c.Count()
 		} else {
-			c.skip()
+			c.Skip()
 		}
 	}
-}
-
-// count reads a number of tokens. What is no number, negative or beyond any answer counts as 0.
-func (c *cursor) count() (n int64) {
-	v := c.skip()
-	if len(v) > 0 && len(v) <= 18 && digits(v, 0) == len(v) {
-		for _, ch := range v {
-			n = n*10 + int64(ch-'0')
-		}
-		return n
-	}
-	f, err := strconv.ParseFloat(string(v), 64)
-	if err != nil || !(f > 0 && f < math.MaxInt64/4) {
-		return 0
-	}
-	return int64(f)
 }

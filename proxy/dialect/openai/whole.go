@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -20,14 +21,14 @@ var (
 
 // Whole implements dialect.Answers. All of the body is validated as JSON.
 func (Codec) Whole(op dialect.Op, body []byte) (u dialect.Usage, err error) {
-	c := cursor{b: body}
+	c := jsonscan.Cursor{B: body}
 	w := whole{op: op}
-	c.enter('{')
-	for k, ok := c.key(true); ok; k, ok = c.key(false) {
+	c.Enter('{')
+	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {
 		w.member(&c, k)
 	}
 	switch {
-	case !c.end():
+	case !c.End():
 		return u, fmt.Errorf("%w: the body of the %s answer is not one complete JSON object", dialect.ErrMalformed, op)
 	case w.failed:
 		return u, fmt.Errorf("%w: %s", dialect.ErrProvider, op)
@@ -46,37 +47,37 @@ type whole struct {
 }
 
 // member reads the top-level member k, on whose value c stands.
-func (w *whole) member(c *cursor, k []byte) {
+func (w *whole) member(c *jsonscan.Cursor, k []byte) {
 	switch string(k) {
 	case "error":
-		w.failed = !isNull(c.skip()) || w.failed
+		w.failed = !isNull(c.Skip()) || w.failed
 	case "usage":
 		readUsage(c, &w.usage)
 	case "choices":
-		w.found = c.skipChoices() && (w.op == dialect.OpChat || w.op == dialect.OpCompletions) || w.found
+		w.found = skipChoices(c) && (w.op == dialect.OpChat || w.op == dialect.OpCompletions) || w.found
 	case "data":
-		w.found = c.skipKind('[') && w.op == dialect.OpEmbeddings || w.found
+		w.found = skipKind(c, '[') && w.op == dialect.OpEmbeddings || w.found
 	case "output":
-		w.found = c.skipKind('[') && w.op == dialect.OpResponses || w.found
+		w.found = skipKind(c, '[') && w.op == dialect.OpResponses || w.found
 	case "object": // older vLLM answers an error as {"object":"error","message":…}
-		w.failed = string(c.skip()) == `"error"` || w.failed
+		w.failed = string(c.Skip()) == `"error"` || w.failed
 	case "status":
-		w.failed = string(c.skip()) == `"failed"` && w.op == dialect.OpResponses || w.failed
+		w.failed = string(c.Skip()) == `"failed"` && w.op == dialect.OpResponses || w.failed
 	default:
-		c.skip()
+		c.Skip()
 	}
 }
 
 // skipKind passes a value and reports whether it begins with open.
-func (c *cursor) skipKind(open byte) bool {
-	v := c.skip()
+func skipKind(c *jsonscan.Cursor, open byte) bool {
+	v := c.Skip()
 	return len(v) > 0 && v[0] == open
 }
 
 // skipChoices passes a value and reports whether it is a list with something in it: an answer without a choice says
 // nothing, and is no answer to keep.
-func (c *cursor) skipChoices() bool {
-	v := c.skip()
+func skipChoices(c *jsonscan.Cursor) bool {
+	v := c.Skip()
 	return len(v) > 2 && v[0] == '[' && len(bytes.TrimSpace(v[1:len(v)-1])) > 0
 }
 

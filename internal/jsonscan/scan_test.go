@@ -1,4 +1,4 @@
-package openai
+package jsonscan
 
 import (
 	"encoding/json"
@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// valid reports whether the cursor accepts doc as one JSON document.
+// valid reports whether the Cursor accepts doc as one JSON document.
 func valid(doc []byte) bool {
-	c := cursor{b: doc}
-	c.skip()
-	return c.end()
+	c := Cursor{B: doc}
+	c.Skip()
+	return c.End()
 }
 
 func FuzzValid(f *testing.F) {
@@ -25,7 +25,7 @@ func FuzzValid(f *testing.F) {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		if strings.Count(string(doc), "[")+strings.Count(string(doc), "{") > deepest {
+		if strings.Count(string(doc), "[")+strings.Count(string(doc), "{") > Deepest {
 			return // beyond the bound that encoding/json does not have
 		}
 		assert.Equal(t, json.Valid(doc), valid(doc), "%q", doc)
@@ -34,18 +34,18 @@ func FuzzValid(f *testing.F) {
 
 func TestDepth(t *testing.T) {
 	nest := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
-	assert.True(t, valid(nest(deepest)))
-	assert.False(t, valid(nest(deepest+1)))
-	assert.True(t, valid([]byte(`[`+strings.Repeat(`[],`, 2*deepest)+`[]]`)), "depth counts nesting, not values")
+	assert.True(t, valid(nest(Deepest)))
+	assert.False(t, valid(nest(Deepest+1)))
+	assert.True(t, valid([]byte(`[`+strings.Repeat(`[],`, 2*Deepest)+`[]]`)), "depth counts nesting, not values")
 }
 
 func TestSpan(t *testing.T) {
 	for n := range 20 {
 		text := strings.Repeat("\x7f~é", 8)[:n]
-		assert.Equal(t, n, span([]byte(text), 0))
+		assert.Equal(t, n, Span([]byte(text), 0))
 		for _, stop := range []string{"\"", "\\", "\x00", "\x1f"} {
-			assert.Equal(t, n, span([]byte(text+stop+"and more"), n/2), "%d %q", n, stop)
-			assert.Equal(t, n, span([]byte(text+stop), n/3), "%d %q", n, stop)
+			assert.Equal(t, n, Span([]byte(text+stop+"and more"), n/2), "%d %q", n, stop)
+			assert.Equal(t, n, Span([]byte(text+stop), n/3), "%d %q", n, stop)
 		}
 	}
 }
