@@ -1,11 +1,35 @@
-// Package dialect is the contract between the request path and the providers' wire forms: what an operation
-// is, what an answer tells, and how an error reads. It knows no provider; the packages below it know one each.
+// Package dialect is one chat model and the contract between the request path and the providers' wire forms: what an
+// operation is, what a request asks, what an answer tells, and how an error reads. It knows no provider; the packages
+// below it know one each.
 package dialect
 
 import (
 	"errors"
 	"time"
 )
+
+// ID is a wire form.
+type ID uint8
+
+const (
+	OpenAI ID = iota
+	Anthropic
+	Gemini
+	IDs // how many there are
+)
+
+// String is the dialect's name in catalogs.
+func (d ID) String() string { return [...]string{"openai", "anthropic", "gemini"}[d] }
+
+// Named is the dialect that a catalog names; false if there is none.
+func Named(name string) (ID, bool) {
+	for d := range IDs {
+		if d.String() == name {
+			return d, true
+		}
+	}
+	return 0, false
+}
 
 // Op is the operation that a client asks for. Ops are part of cache keys: never renumber them.
 type Op uint8
@@ -16,17 +40,59 @@ const (
 	OpResponses             // POST /v1/responses
 	OpCompletions           // POST /v1/completions
 	OpEmbeddings            // POST /v1/embeddings
+	OpMessages              // POST /v1/messages
+	OpCountTokens           // POST /v1/messages/count_tokens
+	OpGenerate              // POST /v1beta/models/M:generateContent and :streamGenerateContent
+	OpEmbed                 // POST /v1beta/models/M:embedContent
+	OpBatchEmbed            // POST /v1beta/models/M:batchEmbedContents
+	OpCount                 // POST /v1beta/models/M:countTokens
+	Ops                     // how many there are
 )
 
-// String is the operation's name in logs and metrics.
-func (o Op) String() string {
-	return [...]string{"other", "chat", "responses", "completions", "embeddings"}[o]
+var ops = [Ops]struct {
+	name    string
+	dialect ID
+}{
+	{"other", OpenAI}, {"chat", OpenAI}, {"responses", OpenAI}, {"completions", OpenAI}, {"embeddings", OpenAI},
+	{"messages", Anthropic}, {"count_tokens", Anthropic},
+	{"generate", Gemini}, {"embed", Gemini}, {"batch_embed", Gemini}, {"count", Gemini},
 }
 
-// Usage is what an answer consumed, in tokens. Input includes Cached; Output includes Reasoning.
+// String is the operation's name in logs and metrics.
+func (o Op) String() string { return ops[o].name }
+
+// Dialect is the wire form of the operation.
+func (o Op) Dialect() ID { return ops[o].dialect }
+
+// Chats says that the operation's answer is a text: a conversation's next turn, or a completion.
+func (o Op) Chats() bool {
+	switch o {
+	case OpChat, OpResponses, OpCompletions, OpMessages, OpGenerate:
+		return true
+	}
+	return false
+}
+
+// Embeds says that the operation's answer is vectors.
+func (o Op) Embeds() bool { return o == OpEmbeddings || o == OpEmbed || o == OpBatchEmbed }
+
+// Counts says that the operation's answer is the number of a request's tokens.
+func (o Op) Counts() bool { return o == OpCountTokens || o == OpCount }
+
+// Usage is what an answer consumed, in tokens. Input counts every token of the prompt, however it was billed: Cached
+// and CacheWrite are parts of it. Output counts Reasoning.
 type Usage struct {
-	Input, Cached, Output, Reasoning int64
-	Known                            bool // false where the provider told nothing
+	Input, Output  int64
+	Cached         int64 // of Input: read from the provider's prompt cache
+	CacheWrite     int64 // of Input: written to it
+	CacheWriteHour int64 // of CacheWrite: to be kept for an hour and not for minutes
+	Reasoning      int64 // of Output
+	AudioInput     int64 // of Input
+	AudioOutput    int64 // of Output
+	ImageInput     int64 // of Input
+	ImageOutput    int64 // of Output
+
+	Known bool // false where the provider told nothing
 }
 
 // Kind says what a streamed event means for the relay.
@@ -95,16 +161,26 @@ type Error struct {
 	Body    []byte // a provider's own error object in the client's dialect; nil where there is none to pass on
 
 	RetryAfter time.Duration // how long to wait before asking again; 0 where nobody knows
+	Final      bool          // asking again is of no use, whatever the status says
 
 	Stream *Stream // the broken stream, where one had begun: its terminal error carries on its id and numbering
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Errors writes errors in one dialect.
+// Refusal is what a provider's error answer says.
+type Refusal struct {
+	Message    string        // the provider's own words, at most 1,000 bytes; "" where it is no error of the dialect
+	Broke      bool          // the operator's money or quota ran out: asking again is of no use
+	RetryAfter time.Duration // as the body tells it; 0 where it does not
+}
+
+// Errors writes and reads errors in one dialect.
 type Errors interface {
 	// AppendError appends the body of an error response.
 	AppendError(dst []byte, e *Error, requestID string) []byte
 	// AppendStreamError appends the dialect's terminal error events for a stream that has begun.
 	AppendStreamError(dst []byte, op Op, e *Error, requestID string) []byte
+	// ReadError reads the body of a provider's answer whose status is not 2xx.
+	ReadError(status int, body []byte) Refusal
 }
