@@ -31,11 +31,11 @@ func responsesEvent(st *dialect.Stream, name, data []byte) (dialect.Kind, bool) 
 		if len(e.response) == 0 || e.response[0] != '{' {
 			return dialect.Delta, false
 		}
-		readResponse(st, e.response)
+		readResponseUsage(st, e.response)
 		st.Finished = true
 		return dialect.Terminal, true
 	case "response.failed", "response.cancelled", "error":
-		readResponse(st, e.response)
+		readResponseUsage(st, e.response)
 		return dialect.Failed, true
 	case "response.created":
 		keepResponse(&st.Memo, e.response)
@@ -72,8 +72,8 @@ func readTyped(name, data []byte) (e typed, ok bool) {
 	return e, c.End() && len(e.name) > 0
 }
 
-// readResponse reads the usage of the response object that doc, known to be valid, begins with.
-func readResponse(st *dialect.Stream, doc []byte) {
+// readResponseUsage reads the usage of the response object that doc, known to be valid, begins with.
+func readResponseUsage(st *dialect.Stream, doc []byte) {
 	c := jsonscan.Cursor{B: doc}
 	c.Enter('{')
 	for k, ok := c.Key(true); ok; k, ok = c.Key(false) {

@@ -14,9 +14,7 @@ import (
 type Codec struct{}
 
 var (
-	_ dialect.Answers = Codec{}
-	_ dialect.Errors  = Codec{}
-	_ dialect.Prompts = Codec{}
+	_ dialect.Codec = Codec{}
 )
 
 // Whole implements dialect.Answers. All of the body is validated as JSON.
