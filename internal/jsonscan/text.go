@@ -162,3 +162,23 @@ func appendEscape(dst []byte, ch byte) []byte {
 func AppendString(dst, s []byte) []byte {
 	return append(AppendText(append(dst, '"'), s), '"')
 }
+
+// Prefix is the length of a start of the written text s, of n bytes or the few more that its last character takes:
+// no escape, surrogate pair or character is cut.
+func Prefix(s []byte, n int) (length int) {
+	for length < len(s) && length < n {
+		length += character(s[length:])
+	}
+	return length
+}
+
+// character is the length of the first character of s, as written.
+func character(s []byte) (n int) {
+	if s[0] == '\\' {
+		_, n = Unescape(s)
+		return n
+	}
+	for n = 1; n < len(s) && s[n]&0xc0 == 0x80; n++ {
+	}
+	return n
+}
