@@ -10,7 +10,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
-	"github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/route"
 	"github.com/wedge-proxy/wedge/proxy/stream"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -33,6 +32,7 @@ type plan struct {
 	version  *version
 	next     int    // fallback to go on with
 	tried    uint64 // targets of version
+	barred   uint64 // those that do not want to be asked again
 	made     int    // attempts at version
 	attempts int    // at the request
 }
@@ -77,7 +77,7 @@ func (x *exchange) nextTarget() *target {
 		if p.next >= len(x.version.fallback) {
 			return nil
 		}
-		p.version, p.tried, p.made = x.version.fallback[p.next], 0, 0
+		p.version, p.tried, p.barred, p.made = x.version.fallback[p.next], 0, 0, 0
 		p.next++
 	}
 	return nil
@@ -91,7 +91,7 @@ func (x *exchange) pickTarget() *target {
 	if t := x.draw(); t != nil || !v.repeat || p.made == 0 || !x.pause(route.Backoff(v.backoff, p.made-1)) {
 		return t
 	}
-	p.tried = x.excluded(v)
+	p.tried = x.excluded(v) | p.barred
 	return x.draw()
 }
 
@@ -104,16 +104,24 @@ func (x *exchange) draw() *target {
 			return nil
 		}
 		p.tried |= 1 << i
-		if t := &v.targets[i]; len(x.forced) == 0 || t.provider.Name == string(x.forced) {
+		if t := &v.targets[i]; x.mayAsk(t) {
 			return t
 		}
 	}
 }
 
-// excluded are the targets that a forced provider leaves out.
+// mayAsk says whether a target is one of those that the client lets the node choose from.
+func (x *exchange) mayAsk(t *target) bool {
+	if x.op.Counts() && t.provider.dialect != x.client { // whose tokens are others
+		return false
+	}
+	return len(x.forced) == 0 || t.provider.Name == string(x.forced)
+}
+
+// excluded are the targets that may not be asked.
 func (x *exchange) excluded(v *version) (set uint64) {
 	for i := range v.targets {
-		if len(x.forced) > 0 && v.targets[i].provider.Name != string(x.forced) {
+		if !x.mayAsk(&v.targets[i]) {
 			set |= 1 << i
 		}
 	}
@@ -175,19 +183,21 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 		x.up.leave(route.Neutral, 0)
 		return x.leftEarly(), false
 	}
-	x.appendUpstreamBody(t)
-	x.lines = x.appendUpstreamHead(x.lines[:0], t)
-	x.up.begin()
+	ask, failure := x.prepare(t)
+	if failure != nil {
+		x.up.leave(route.Neutral, 0)
+		return failure, true
+	}
+	ask.FirstByte = timeout
 	first := t
-	t, err := x.do(t, &upstream.Request{
-		Method: x.ctx.Method(), Path: x.upstreamPath(), Head: x.lines, Body: x.body, FirstByte: timeout, ChunkTimeout: t.timeout,
-	})
+	t, err := x.do(t, ask)
 	if err != nil {
 		return x.failed(err)
 	}
 	if t != first { // the hedge won
 		began = began.Add(x.ruling.hedge)
 	}
+	x.up.begin(x.asks(t), x.op)
 	t.live.ObserveFirstByte(time.Since(began))
 	if status := x.up.call.Status(); status < 200 || status > 299 {
 		return x.refused(t, status)
@@ -201,20 +211,23 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 	return x.takeWhole(t)
 }
 
-// appendUpstreamBody makes the body of an attempt: the client's bytes with the version's edits, or as they are.
-func (x *exchange) appendUpstreamBody(t *target) {
+// prepare makes the request of an attempt, all but the time that it may take.
+func (x *exchange) prepare(t *target) (*upstream.Request, *dialect.Error) {
+	var lost []string
 	if x.op == dialect.OpOther && (len(x.ref) == 0 || x.form.end > 0) {
 		x.body = x.appendRawBody(x.body[:0], t)
-		return
+	} else {
+		var failure *dialect.Error
+		if x.body, lost, failure = x.appendBodyFor(x.body[:0], x.plan.version, t); failure != nil {
+			return nil, failure
+		}
 	}
-	x.body = x.appendBodyFor(x.body[:0], x.plan.version, t)
-}
-
-// appendBodyFor appends the request's body as a target of a version gets it.
-func (x *exchange) appendBodyFor(dst []byte, v *version, t *target) []byte {
-	return x.view.AppendBody(dst, v.edits[x.op], request.Attempt{
-		Model: t.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
-	})
+	x.dropped = ""
+	x.lose(lost)
+	x.lines = x.appendUpstreamHead(x.lines[:0], t)
+	return &upstream.Request{
+		Method: x.ctx.Method(), Path: x.upstreamPath(t, x.asks(t)), Head: x.lines, Body: x.body, ChunkTimeout: t.timeout,
+	}, nil
 }
 
 // openStream waits for the first event: until it has come, another target may still be tried.
@@ -247,17 +260,24 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 	if err != nil {
 		return x.failed(err)
 	}
-	if x.usage, err = x.s.o.Answers.Whole(x.op, out); err != nil {
+	if x.usage, err = x.s.o.Dialects.For(x.up.op).Whole(x.up.op, out); err != nil {
 		return x.failed(err)
+	}
+	if x.up.op != x.op {
+		if failure, again := x.translateWhole(out); failure != nil {
+			return failure, again
+		}
 	}
 	x.up.leave(route.Good, 0)
 	x.answered = t
-	if x.op == dialect.OpResponses {
+	if x.up.op == dialect.OpResponses {
 		x.claimResponse(responseID(out))
 	}
 	x.describeEntry(t)
-	x.bill().book(x.usage, t)
-	x.entry = x.keepWhole()
+	if !x.op.Counts() { // which cost nothing
+		x.bill().book(x.usage, t)
+	}
+	x.entry = x.keepWhole(out)
 	x.endFlight(x.entry, nil)
 	return nil, false
 }
@@ -313,33 +333,46 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 
 // refused deals with an answer that is not 2xx.
 func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again bool) {
-	retryAfter := retryAfterOf(&x.up.call)
-	who := "provider " + t.provider.Name
-	if status < 400 || status > 422 || status == 408 || status <= 403 && status > 400 {
-		x.out, _ = x.up.call.AppendAvailable(x.out[:0]) // so that the connection can be used again, without waiting
+	retryAfter, who := retryAfterOf(&x.up.call), "provider "+t.provider.Name
+	refusal := x.readRefusal(t, status)
+	if retryAfter == 0 {
+		retryAfter = refusal.RetryAfter
 	}
+	wish := x.wish(t)
 	switch {
+	case refusal.Broke || status == 402:
+		x.up.leave(route.Bad, 0)
+		failure = fail(codeUpstreamError, "", who+" says that the operator's account has run out of money or quota; tell the operator of this node")
+		failure.Final = true
+		x.bar(t)
+		return failure, true
 	case status == 429:
 		x.up.leave(route.Limited, retryAfter)
 		failure = fail(codeRateLimited, "", who+" limits its requests now; try again after the time that retry-after tells")
 		failure.RetryAfter = max(retryAfter, time.Second)
+		failure.Final = wish == "false"
 		return failure, true
 	case status == 408 || status >= 500:
 		x.up.leave(route.Bad, 0)
-		return fail(codeUpstreamError, "", who+" failed with status "+strconv.Itoa(status)+"; try again"), true
-	case status == 401 || status == 402 || status == 403:
+		failure = fail(codeUpstreamError, "", who+" failed with status "+strconv.Itoa(status)+"; try again")
+		failure.Final = wish == "false"
+		return failure, true
+	case status == 401 || status == 403:
 		x.up.leave(route.Bad, 0)
 		return fail(codeUpstreamError, "", who+" refused the operator's credentials with status "+strconv.Itoa(status)+"; tell the operator of this node"), true
 	case status >= 400:
-		out, err := x.up.call.AppendAll(x.out[:0], maxErrorBody)
-		x.out = out
 		x.up.leave(route.Good, 0)
 		failure = fail(codeInvalidRequest, "", who+" refused the request with status "+strconv.Itoa(status))
 		failure.Status = status
-		if err == nil && isErrorObject(out) && !t.provider.exposedBy(out) {
-			failure.Body = append([]byte(nil), out...)
+		again = wish == "true"
+		switch {
+		case refusal.Message == "" || t.provider.exposedBy(x.out):
+		case t.provider.dialect == x.client:
+			failure.Body = bytes.Clone(x.out)
+		default:
+			failure.Message += ": " + refusal.Message
 		}
-		return failure, false
+		return failure, again
 	}
 	x.up.leave(route.Bad, 0)
 	return fail(codeUpstreamProtocol, "", who+" answered with status "+strconv.Itoa(status)+", which is no answer"), true
@@ -347,26 +380,48 @@ func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again
 
 const maxErrorBody = 64 << 10
 
-// isErrorObject says that a provider's body is an error in the dialect's form, so that SDKs can read it.
-func isErrorObject(body []byte) bool {
-	var v request.View
-	if v.Parse(body) != nil {
-		return false
+// wish is the provider's x-should-retry, which the official SDKs obey: true, false or "". A target that says false is not
+// asked again.
+func (x *exchange) wish(t *target) string {
+	wish := string(x.up.call.Header("x-should-retry"))
+	if wish == "false" {
+		x.bar(t)
 	}
-	_, ok := v.Field("error")
-	return ok
+	return wish
+}
+
+func (x *exchange) bar(t *target) {
+	p := &x.plan
+	for i := range p.version.targets {
+		if &p.version.targets[i] == t {
+			p.barred |= 1 << i
+		}
+	}
+}
+
+// readRefusal reads what a provider says with a status that is not 2xx, as far as it is there without much waiting.
+func (x *exchange) readRefusal(t *target, status int) (r dialect.Refusal) {
+	var err error
+	if status >= 400 && status <= 429 {
+		x.out, err = x.up.call.AppendAll(x.out[:0], maxErrorBody)
+	} else {
+		x.out, err = x.up.call.AppendAvailable(x.out[:0]) // so that the connection can be used again
+	}
+	if err == nil || err == io.EOF {
+		r = x.s.o.Dialects.Codecs[t.provider.dialect].ReadError(status, x.out)
+	}
+	return r
 }
 
 // exposedBy says that a text shows a part of the provider's credentials that may be of use to somebody.
 func (p *provider) exposedBy(text []byte) bool {
 	const least = 8 // bytes
-	secret := bytes.TrimSpace(bytes.TrimPrefix(p.auth, []byte("Authorization: Bearer ")))
-	if len(secret) <= least {
-		return len(secret) > 0 && bytes.Contains(text, secret)
-	}
-	for i := range len(secret) - least + 1 {
-		if bytes.Contains(text, secret[i:i+least]) {
-			return true
+	for _, secret := range p.secrets {
+		n := min(len(secret), least)
+		for i := 0; n > 0 && i+n <= len(secret); i++ {
+			if bytes.Contains(text, bytesOf(secret[i:i+n])) {
+				return true
+			}
 		}
 	}
 	return false

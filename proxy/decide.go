@@ -129,13 +129,13 @@ func (e actionError) Is(target error) bool { return target == policy.ErrActions 
 func (x *exchange) readPrompt() {
 	r := x.ruling
 	if x.known != nil && !r.edited {
-		r.prompt = x.known.promptOf(x.s.o.Prompts, x.op)
+		r.prompt = x.known.promptOf(x.s.o.Dialects.For(x.op), x.op)
 		return
 	}
 	r.own = dialect.Prompt{Scratch: r.own.Scratch[:0], Temperature: math.NaN()}
 	r.prompt, r.viewed = &r.own, false
 	if x.op != dialect.OpOther {
-		x.s.o.Prompts.ReadPrompt(x.op, x.requestBody(), &r.own)
+		x.s.o.Dialects.For(x.op).ReadPrompt(x.op, x.requestBody(), &r.own)
 	}
 }
 
@@ -468,7 +468,7 @@ func (x *exchange) direct(a abi.Action) error {
 	case abi.TagHedge:
 		r.hedge = time.Duration(a.Uint()) * time.Millisecond
 	case abi.TagAnswer:
-		if x.op == dialect.OpOther || x.op == dialect.OpEmbeddings {
+		if !x.op.Chats() && !x.op.Counts() {
 			return actionError("the operation has no place for an answer in words")
 		}
 		r.answer, r.answers = a.Text(), true
@@ -527,12 +527,12 @@ func (x *exchange) appendEdited(dst, body []byte, a abi.Action) ([]byte, error) 
 		return appendPatched(dst, body, a.Patches()), nil
 	case abi.TagSystem:
 		mode, text := a.System()
-		return x.s.o.Prompts.AppendSystem(dst, body, x.op, mode == abi.SystemReplace, text)
+		return x.s.o.Dialects.For(x.op).AppendSystem(dst, body, x.op, mode == abi.SystemReplace, text)
 	case abi.TagMessage:
 		i, text := a.Message()
-		return x.s.o.Prompts.AppendMessage(dst, body, x.op, int(i), text)
+		return x.s.o.Dialects.For(x.op).AppendMessage(dst, body, x.op, int(i), text)
 	}
-	return x.s.o.Prompts.AppendMaxTokens(dst, body, x.op, int64(a.Uint()))
+	return x.s.o.Dialects.For(x.op).AppendMaxTokens(dst, body, x.op, int64(a.Uint()))
 }
 
 // appendPatched appends the body with patches, which are sorted and lie within it.

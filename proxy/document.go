@@ -3,10 +3,12 @@ package proxy
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/wedge-proxy/wedge/internal/bytesx"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/request"
@@ -52,30 +54,36 @@ type memoEntry struct {
 	digests [4]atomic.Pointer[editedDigest]
 	again   atomic.Bool // asked for since another body wanted the slot
 	last    atomic.Pointer[decided]
-	prompt  [opCount]atomic.Pointer[dialect.Prompt] // what the body asks, once a policy wanted to know
+	prompt  [dialect.Ops]atomic.Pointer[dialect.Prompt] // what the body asks, once a policy wanted to know
 }
 
-// editedDigest is a body's digest after a version's edits.
+// editedDigest is a body's digest after a version's edits, which stand for an operation.
 type editedDigest struct {
 	edits *request.Edits
-	sum   [32]byte
+	documentDigest
+}
+
+// documentDigest is the SHA-256 of what a request asks, as a request of op.
+type documentDigest struct {
+	sum [32]byte
+	op  dialect.Op
 }
 
 // digestAfter is the body's digest after edits, if it is known; e may be nil.
-func (e *memoEntry) digestAfter(edits *request.Edits) (sum [32]byte, ok bool) {
+func (e *memoEntry) digestAfter(edits *request.Edits) (digest documentDigest, ok bool) {
 	if e == nil {
-		return sum, false
+		return digest, false
 	}
 	for i := range e.digests {
 		if d := e.digests[i].Load(); d != nil && d.edits == edits {
-			return d.sum, true
+			return d.documentDigest, true
 		}
 	}
-	return sum, false
+	return digest, false
 }
 
 // learnDigest remembers a digest while there is room; e may be nil.
-func (e *memoEntry) learnDigest(edits *request.Edits, sum [32]byte) {
+func (e *memoEntry) learnDigest(edits *request.Edits, sum documentDigest) {
 	if e == nil {
 		return
 	}
@@ -149,7 +157,7 @@ func (m *memo) forget() {
 }
 
 // learn remembers a body at its place, unless what is there is in use.
-func learn(place *atomic.Pointer[memoEntry], body []byte, d document, edits *request.Edits, digest [32]byte) {
+func learn(place *atomic.Pointer[memoEntry], body []byte, d document, edits *request.Edits, digest documentDigest) {
 	if old := place.Load(); old != nil && old.again.Swap(false) && !bytes.Equal(old.body, body) {
 		return
 	}
@@ -159,18 +167,62 @@ func learn(place *atomic.Pointer[memoEntry], body []byte, d document, edits *req
 	place.Store(e)
 }
 
-// digestDocument is SHA-256 over the body's canonical form after the version's edits.
-func (x *exchange) digestDocument() [32]byte {
+// digestDocument is SHA-256 over the canonical form of what the client asks after the version's edits: of its body, or of
+// the chat that says the same.
+func (x *exchange) digestDocument() documentDigest {
 	edits := x.version.edits[x.op]
-	if digest, ok := x.known.digestAfter(edits); ok {
+	if digest, ok := x.known.digestAfter(edits); ok && (digest.op == x.op || x.shareable()) {
 		return digest
 	}
 	x.parseAgain()
-	x.keyBuf = x.view.AppendCanonical(x.keyBuf[:0], edits)
-	x.digest = sha256.Sum256(x.keyBuf)
+	if !x.appendShared() {
+		x.keyBuf = x.view.AppendCanonical(x.keyBuf[:0], edits)
+		x.digest.op = x.op
+	}
+	x.digest.sum = sha256.Sum256(x.keyBuf)
 	x.known.learnDigest(edits, x.digest)
 	return x.digest
 }
+
+// shareable says that a request of another operation may have the key of a chat.
+func (x *exchange) shareable() bool {
+	switch x.op {
+	case dialect.OpResponses:
+		return !x.doc.continues && (x.doc.forgets && x.version.forceStore == "" || x.version.forceStore == "false")
+	case dialect.OpMessages:
+		return len(x.ctx.Request.Header.PeekBytes(headerAnthropicBeta)) == 0
+	}
+	return x.op == dialect.OpGenerate
+}
+
+// appendShared puts the canonical form of the chat of OpenAI's dialect that says what the request does into x.keyBuf, and
+// says whether there is one: nothing may be lost on the way.
+func (x *exchange) appendShared() bool {
+	if !x.shareable() {
+		return false
+	}
+	x.body = x.view.AppendBody(x.body[:0], nil, request.Attempt{})
+	err := x.s.o.Dialects.WithChat(x.op, x.body, func(c *dialect.Chat) error {
+		if len(c.Unknown) > 0 || c.Thinking != dialect.ThinkingUnsaid || c.ShowThinking {
+			return errLossy
+		}
+		out, left, err := x.s.o.Dialects.Codecs[dialect.OpenAI].AppendRequest(x.lines[:0], c, bytesx.String(x.ref), false)
+		x.lines = out
+		if err == nil && left != 0 {
+			err = errLossy
+		}
+		return err
+	})
+	if err != nil || x.chat.Parse(x.lines) != nil {
+		return false
+	}
+	x.keyBuf = x.chat.AppendCanonical(x.keyBuf[:0], x.version.edits[dialect.OpChat])
+	x.chat.Reset()
+	x.digest.op = dialect.OpChat
+	return true
+}
+
+var errLossy = errors.New("a chat cannot say all of it")
 
 // parseAgain reads a body that was only recognised, for what takes more than the memo knows.
 func (x *exchange) parseAgain() {
@@ -195,7 +247,7 @@ func (x *exchange) recall() bool {
 	}
 	x.doc = x.known.doc
 	x.units.User, x.units.Session, x.units.Request = d.user, d.session, x.id.bytes()
-	x.ref, x.streaming = x.doc.model, x.doc.stream && x.op != dialect.OpEmbeddings
+	x.readRef()
 	x.rules, x.forced, x.model, x.version, x.why, x.exp, x.arm = d.rules, d.forced, d.model, d.version, d.why, d.exp, d.arm
 	x.key, x.recalled = d.key, d
 	return true

@@ -44,6 +44,7 @@ type exchange struct {
 
 	// What a pooled exchange keeps: buffers, and parts that reset themselves.
 	view   request.View
+	chat   request.View  // the chat that says what a request of another dialect does
 	own    stream.Flight // when the flight is not shared
 	ownUp  upcall
 	watch  downstream.Watch
@@ -64,27 +65,31 @@ type state struct {
 	id    requestID
 
 	// What the request is.
-	op        dialect.Op
-	who       *principal
-	doc       document
-	known     *memoEntry // what is known of the body, if it came before
-	place     *atomic.Pointer[memoEntry]
-	digest    [32]byte // of the document, if it was computed
-	parsed    bool     // view holds the body, after the policies' edits
-	ruling    *ruling  // nil where the model has no policies
-	recalled  *decided // the same bytes were decided before
-	ref       []byte   // the model reference
-	form      form     // where a form names it
-	units     catalog.Units
-	model     *catalog.Model // nil for a direct reference
-	version   *version
-	why       string // how the version was chosen
-	exp       *catalog.Experiment
-	arm       int
-	streaming bool   // the client asked for a stream
-	forced    []byte // x-wedge-provider
-	timeout   time.Time
-	timed     bool // by the client
+	client          dialect.ID // whose SDK the client is
+	op              dialect.Op
+	pathModel       []byte // of Gemini's API, which names the model in the path
+	pathStream      bool   // as it does that a stream is asked for
+	array, elements bool   // the stream is a JSON array; it has begun
+	who             *principal
+	doc             document
+	known           *memoEntry // what is known of the body, if it came before
+	place           *atomic.Pointer[memoEntry]
+	digest          documentDigest // if it was computed
+	parsed          bool           // view holds the body, after the policies' edits
+	ruling          *ruling        // nil where the model has no policies
+	recalled        *decided       // the same bytes were decided before
+	ref             []byte         // the model reference
+	form            form           // where a form names it
+	units           catalog.Units
+	model           *catalog.Model // nil for a direct reference
+	version         *version
+	why             string // how the version was chosen
+	exp             *catalog.Experiment
+	arm             int
+	streaming       bool   // the client asked for a stream
+	forced          []byte // x-wedge-provider
+	timeout         time.Time
+	timed           bool // by the client
 
 	// What the cache said.
 	rules  cacheRules
@@ -109,6 +114,7 @@ type state struct {
 	failure    *dialect.Error
 	answered   *target
 	usage      dialect.Usage
+	dropped    string // fields of the request that the answering target's dialect has no word for
 	cost       int64
 	status     int
 	sent       int64

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -27,7 +28,7 @@ func (x *exchange) join() (done bool, e *dialect.Error) {
 	}
 	x.parseAgain()
 	x.reader = stream.Reader{
-		Tail:  !x.streaming || x.doc.includeUsage || x.op == dialect.OpResponses,
+		Tail:  !x.streaming || x.tellsUsage(),
 		Timed: !x.timeout.IsZero(),
 	}
 	for {
@@ -56,7 +57,7 @@ func (x *exchange) takeFlight() {
 	switch {
 	case x.cache != cacheMiss:
 		x.up, x.flight, x.alone = &x.ownUp, &x.own, true
-		x.up.answers, x.up.op = x.s.o.Answers, x.op
+		x.up.dialects, x.up.op = x.s.o.Dialects, x.op
 		x.own.Reset(x.up, &x.reader, false)
 	case x.rules.noCache:
 		x.flight, x.leads = x.newFlight(), true
@@ -68,7 +69,7 @@ func (x *exchange) takeFlight() {
 func (x *exchange) newFlight() *stream.Flight {
 	s := &shared{}
 	s.up.reset()
-	s.up.answers, s.up.op = x.s.o.Answers, x.op
+	s.up.dialects, s.up.op = x.s.o.Dialects, x.op
 	s.up.flights, s.up.key, s.up.flight = &x.s.o.Cache.Flights, x.key, &s.flight
 	s.keeper.cache, s.keeper.key = x.s.o.Cache, x.key
 	s.up.kept = &s.keeper
@@ -149,18 +150,24 @@ func (x *exchange) describeEntry(t *target) {
 		return
 	}
 	now := time.Now()
-	k.entry.Op, k.entry.Model, k.entry.Provider, k.entry.Target = x.op, x.model.Name, t.provider.Name, t.Name
+	k.entry.Op, k.entry.Dropped = x.up.op, x.dropped
+	k.entry.Model, k.entry.Provider, k.entry.Target = x.model.Name, t.provider.Name, t.Name
 	k.entry.Created, k.entry.Expires = now, now.Add(x.cacheTTL())
 	k.discard = x.plan.version != x.version || x.fellBack(t) // a fallback's answer is not the version's own
 }
 
+// tellsUsage says that the client gets the events which tell nothing but usage.
+func (x *exchange) tellsUsage() bool {
+	return x.doc.includeUsage || x.op != dialect.OpChat && x.op != dialect.OpCompletions
+}
+
 // keepWhole makes an entry of a whole answer; nil where the answer is for this exchange alone.
-func (x *exchange) keepWhole() *cache.Entry {
+func (x *exchange) keepWhole(words []byte) *cache.Entry {
 	k := x.up.kept
 	if k == nil {
 		return nil
 	}
-	k.entry.Body, k.entry.Usage = append([]byte(nil), x.out...), x.usage
+	k.entry.Body, k.entry.Usage = bytes.Clone(words), x.usage
 	return k.fill()
 }
 
@@ -184,7 +191,7 @@ func (x *exchange) gather() (*cache.Form, *dialect.Error) {
 		break
 	}
 	x.usage = x.up.events.Usage
-	body, err := x.s.o.Answers.AppendWhole(nil, x.op, sse)
+	body, err := x.s.o.Dialects.For(x.op).AppendWhole(nil, x.op, sse)
 	if err != nil {
 		return nil, x.explainFailure(err)
 	}

@@ -16,40 +16,48 @@ import (
 
 // Header names in the form in which fasthttp keeps them.
 var (
-	headerArm           = []byte("X-Wedge-Arm")
-	headerUser          = []byte("X-Wedge-User")
-	headerSession       = []byte("X-Wedge-Session")
-	headerCache         = []byte("X-Wedge-Cache")
-	headerTimeout       = []byte("X-Wedge-Timeout")
-	headerProvider      = []byte("X-Wedge-Provider")
-	headerResume        = []byte("X-Wedge-Resume")
-	headerRequestID     = []byte("X-Request-Id")
-	headerWedgeID       = []byte("X-Wedge-Request-Id")
-	headerModel         = []byte("X-Wedge-Model")
-	headerVersion       = []byte("X-Wedge-Version")
-	headerTarget        = []byte("X-Wedge-Target")
-	headerExperiment    = []byte("X-Wedge-Experiment")
-	headerAttempts      = []byte("X-Wedge-Attempts")
-	headerCost          = []byte("X-Wedge-Cost-Usd")
-	headerOverhead      = []byte("X-Wedge-Overhead-Us")
-	headerBundle        = []byte("X-Wedge-Bundle")
-	headerNode          = []byte("X-Wedge-Node")
-	headerPolicy        = []byte("X-Wedge-Policy")
-	headerError         = []byte("X-Wedge-Error")
-	headerAge           = []byte("Age")
-	headerCacheStatus   = []byte("Cache-Status")
-	headerServerTiming  = []byte("Server-Timing")
-	headerRetryAfter    = []byte("Retry-After")
-	headerRetryAfterMS  = []byte("Retry-After-Ms")
-	headerAllow         = []byte("Allow")
-	headerCacheControl  = []byte("Cache-Control")
-	headerBuffering     = []byte("X-Accel-Buffering")
-	headerAuthorization = []byte("Authorization")
+	headerArm            = []byte("X-Wedge-Arm")
+	headerUser           = []byte("X-Wedge-User")
+	headerSession        = []byte("X-Wedge-Session")
+	headerCache          = []byte("X-Wedge-Cache")
+	headerTimeout        = []byte("X-Wedge-Timeout")
+	headerProvider       = []byte("X-Wedge-Provider")
+	headerResume         = []byte("X-Wedge-Resume")
+	headerRequestID      = []byte("X-Request-Id")
+	headerWedgeID        = []byte("X-Wedge-Request-Id")
+	headerModel          = []byte("X-Wedge-Model")
+	headerVersion        = []byte("X-Wedge-Version")
+	headerTarget         = []byte("X-Wedge-Target")
+	headerExperiment     = []byte("X-Wedge-Experiment")
+	headerAttempts       = []byte("X-Wedge-Attempts")
+	headerCost           = []byte("X-Wedge-Cost-Usd")
+	headerOverhead       = []byte("X-Wedge-Overhead-Us")
+	headerBundle         = []byte("X-Wedge-Bundle")
+	headerNode           = []byte("X-Wedge-Node")
+	headerPolicy         = []byte("X-Wedge-Policy")
+	headerError          = []byte("X-Wedge-Error")
+	headerAge            = []byte("Age")
+	headerCacheStatus    = []byte("Cache-Status")
+	headerServerTiming   = []byte("Server-Timing")
+	headerRetryAfter     = []byte("Retry-After")
+	headerRetryAfterMS   = []byte("Retry-After-Ms")
+	headerAllow          = []byte("Allow")
+	headerCacheControl   = []byte("Cache-Control")
+	headerBuffering      = []byte("X-Accel-Buffering")
+	headerAuthorization  = []byte("Authorization")
+	headerShouldRetry    = []byte("X-Should-Retry")
+	headerEstimated      = []byte("X-Wedge-Estimated")
+	headerDropped        = []byte("X-Wedge-Dropped")
+	headerRequestIDPlain = []byte("Request-Id") // as Anthropic's SDKs read it
+
+	headerAnthropicVersion = []byte("Anthropic-Version")
+	headerAnthropicBeta    = []byte("Anthropic-Beta")
 
 	valueJSON        = []byte("application/json")
 	valueEventStream = []byte("text/event-stream; charset=utf-8")
 	valueNoCache     = []byte("no-cache")
 	valueNo          = []byte("no")
+	valueTrue        = []byte("true")
 )
 
 func bytesOf(s string) []byte { return bytesx.Bytes(s) }
@@ -157,7 +165,7 @@ const (
 // of it can cost a hit but never bring a wrong one.
 var fates = map[string]fate{
 	"Accept": passOnly, "User-Agent": passOnly, "Content-Type": passOnly, "Idempotency-Key": passOnly,
-	"Traceparent": passOnly, "Tracestate": passOnly, "Baggage": passOnly, "X-Client-Request-Id": passOnly,
+	"Traceparent": passOnly, "Tracestate": passOnly, "Baggage": passOnly, "X-Client-Request-Id": passOnly, "X-Goog-Api-Client": passOnly,
 
 	"Host": drop, "Connection": drop, "Keep-Alive": drop, "Proxy-Connection": drop, "Proxy-Authorization": drop,
 	"Proxy-Authenticate": drop, "Te": drop, "Trailer": drop, "Transfer-Encoding": drop, "Upgrade": drop,
@@ -167,7 +175,7 @@ var fates = map[string]fate{
 	"Pragma": drop, "X-Request-Id": drop, "Date": drop, "Priority": drop, "Last-Event-Id": drop,
 
 	// They say which of the operator's accounts pays, or ask a provider for something else than the node has checked.
-	"Openai-Organization": drop, "Openai-Project": drop, "X-Method-Override": drop, "X-Original-Url": drop, "X-Rewrite-Url": drop,
+	"Openai-Organization": drop, "Openai-Project": drop, "X-Goog-User-Project": drop, "X-Method-Override": drop, "X-Original-Url": drop, "X-Rewrite-Url": drop,
 }
 
 func fateOf(name []byte) fate {
@@ -215,11 +223,12 @@ func beforeSecret(b []byte) (before []byte, found bool) {
 	}
 }
 
-// appendKeyedHeaders appends the headers and the query that may change the answer, to what is digested.
-func (x *exchange) appendKeyedHeaders(dst []byte) []byte {
+// appendKeyedHeaders appends the headers and the query that may change the answer, to what is digested. A shared key has
+// none of those that belong to the client's dialect.
+func (x *exchange) appendKeyedHeaders(dst []byte, shared bool) []byte {
 	hop := x.ctx.Request.Header.PeekAll("Connection")
 	for name, value := range x.ctx.Request.Header.All() {
-		if headerFate(hop, name, value) == passKeyed {
+		if headerFate(hop, name, value) == passKeyed && !(shared && bytes.Equal(name, headerAnthropicVersion)) {
 			dst = appendPart(append(dst, 'h'), name)
 			dst = appendPart(dst, value)
 		}
@@ -228,22 +237,27 @@ func (x *exchange) appendKeyedHeaders(dst []byte) []byte {
 	return appendPart(dst, x.query())
 }
 
-// query is the request's query without the key that it may carry.
+// query is the request's query without the key that it may carry, and without what says how a stream is framed.
 func (x *exchange) query() []byte {
-	keyed := false
+	whole := true
 	for name, value := range x.ctx.QueryArgs().All() {
-		keyed = keyed || holdsKey(name, value)
+		whole = whole && !x.ownArgument(name, value)
 	}
-	if !keyed {
+	if whole {
 		return x.ctx.URI().QueryString()
 	}
 	var rest fasthttp.Args
 	for name, value := range x.ctx.QueryArgs().All() {
-		if !holdsKey(name, value) {
+		if !x.ownArgument(name, value) {
 			rest.AddBytesKV(name, value)
 		}
 	}
 	return rest.QueryString()
+}
+
+// ownArgument says that an argument of the query is meant for the node and for nobody behind it.
+func (x *exchange) ownArgument(name, value []byte) bool {
+	return holdsKey(name, value) || len(x.pathModel) > 0 && string(name) == "alt"
 }
 
 // holdsKey says that an argument of the query is, or holds, a virtual key.
@@ -256,22 +270,36 @@ func holdsKey(name, value []byte) bool {
 // appendUpstreamHead appends the header lines of an attempt: the provider's credentials and what the client's
 // request may show to it.
 func (x *exchange) appendUpstreamHead(dst []byte, t *target) []byte {
-	dst = append(dst, t.provider.auth...)
+	dst = append(dst, t.provider.head...)
 	typed, isJSON := false, x.readAsJSON()
+	versioned := t.provider.dialect != dialect.Anthropic
 	hop := x.ctx.Request.Header.PeekAll("Connection")
 	for name, value := range x.ctx.Request.Header.All() {
 		isType := string(name) == "Content-Type"
-		if headerFate(hop, name, value) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") || x.ruledOut(name) {
+		if headerFate(hop, name, value) == drop || isType && isJSON || bytes.ContainsAny(value, "\r\n\x00") || x.ruledOut(name) ||
+			t.provider.sets[string(name)] || x.client != t.provider.dialect && ofDialect(name) {
 			continue
 		}
 		typed = typed || isType
+		versioned = versioned || bytes.Equal(name, headerAnthropicVersion)
 		dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 	}
 	dst = x.appendRuledHeaders(dst)
+	if !versioned {
+		dst = append(dst, anthropicVersion...)
+	}
 	if !typed && len(x.body) > 0 {
 		dst = append(dst, "Content-Type: application/json\r\n"...)
 	}
 	return dst
+}
+
+// anthropicVersion is the version of Anthropic's API that requests of other dialects are translated to.
+const anthropicVersion = "Anthropic-Version: 2023-06-01\r\n"
+
+// ofDialect says that a header has a meaning in one dialect only.
+func ofDialect(name []byte) bool {
+	return bytes.HasPrefix(name, []byte("Anthropic-")) || bytes.HasPrefix(name, []byte("Openai-")) || bytes.HasPrefix(name, []byte("X-Goog-"))
 }
 
 // readAsJSON says that the node read the body as JSON, and so sends it as such, whatever the client called it.
@@ -279,13 +307,30 @@ func (x *exchange) readAsJSON() bool {
 	return x.op != dialect.OpOther || len(x.ref) > 0 && x.form.end == 0
 }
 
-// upstreamPath is the request's path below the provider's base URL.
-func (x *exchange) upstreamPath() []byte {
+// upstreamPath is the path of an attempt below the provider's base URL, with the client's query where it asks the same
+// thing.
+func (x *exchange) upstreamPath(t *target, op dialect.Op) []byte {
+	p := t.provider
 	path := bytes.TrimPrefix(x.ctx.Path(), []byte("/v1"))
-	if q := x.query(); len(q) > 0 {
-		return append(append(append([]byte(nil), path...), '?'), q...)
+	if op != dialect.OpOther {
+		path = x.s.o.Dialects.For(op).AppendPath(nil, op, t.Model, x.streaming)
+	}
+	path = p.azurePath(path, op, t)
+	if q := x.query(); len(q) > 0 && op == x.op {
+		path = append(append(append([]byte(nil), path...), separator(path)), q...)
+	}
+	if len(p.query) > 0 {
+		path = append(append(append([]byte(nil), path...), separator(path)), p.query...)
 	}
 	return path
+}
+
+// separator stands between a path, which may have a query, and a further argument.
+func separator(path []byte) byte {
+	if bytes.IndexByte(path, '?') >= 0 {
+		return '&'
+	}
+	return '?'
 }
 
 // plainPath says that the path is written as it is meant: what the node has checked is what a provider is asked for.
@@ -312,6 +357,9 @@ func (x *exchange) setHeaders() {
 func (x *exchange) setOwnHeaders(h *fasthttp.ResponseHeader) {
 	h.SetCanonical(headerRequestID, x.id.bytes())
 	h.SetCanonical(headerWedgeID, x.id.bytes())
+	if x.client == dialect.Anthropic {
+		h.SetCanonical(headerRequestIDPlain, x.id.bytes())
+	}
 	x.setAge(h)
 	x.setTimes(h)
 	x.setRuledHeaders(h)
@@ -339,7 +387,8 @@ func (x *exchange) setSharedHeaders(h *fasthttp.ResponseHeader) {
 	if x.op == dialect.OpOther {
 		return
 	}
-	if x.streaming {
+	x.setDropped(h)
+	if x.streaming && !x.array {
 		h.SetContentTypeBytes(valueEventStream)
 		h.SetCanonical(headerCacheControl, valueNoCache)
 		h.SetCanonical(headerBuffering, valueNo)
@@ -413,4 +462,11 @@ func appendMillis(dst []byte, d time.Duration) []byte {
 	us := max(0, d.Microseconds())
 	dst = strconv.AppendInt(dst, us/1000, 10)
 	return append(dst, '.', byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
+}
+
+// setDropped names what of the request, or of the answer, the other side's dialect has no word for.
+func (x *exchange) setDropped(h *fasthttp.ResponseHeader) {
+	if len(x.dropped) > 0 {
+		h.SetCanonical(headerDropped, bytesOf(x.dropped))
+	}
 }

@@ -51,7 +51,7 @@ func (p *provider) probe(ctx context.Context) bool {
 	defer call.Close()
 	defer context.AfterFunc(ctx, call.Abort)()
 	err := p.endpoint.Do(&call, &upstream.Request{
-		Method: []byte("GET"), Path: bytesOf(p.Health.Path), Head: p.auth,
+		Method: []byte("GET"), Path: bytesOf(p.Health.Path), Head: p.head,
 		FirstByte: min(max(p.Health.Interval, time.Second), probeMost), ChunkTimeout: time.Second,
 	})
 	if err != nil {

@@ -42,13 +42,19 @@ func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
 		return t, t.provider.endpoint.Do(&x.up.call, ask)
 	}
 	second := *ask
-	second.Head = x.appendUpstreamHead(nil, h.target)
-	second.Body = x.appendBodyFor(nil, x.plan.version, h.target)
+	body, lost, failure := x.appendBodyFor(nil, x.plan.version, h.target)
+	if failure != nil { // it cannot say what the first one can
+		x.plan.tried = h.tried
+		return t, t.provider.endpoint.Do(&x.up.call, ask)
+	}
+	second.Head, second.Body, second.Path = x.appendUpstreamHead(nil, h.target), body, x.upstreamPath(h.target, x.asks(h.target))
 	won, err := t.provider.endpoint.DoHedged(&x.up.call, ask, &upstream.Hedge{
 		After: h.after, Endpoint: h.target.provider.endpoint, Request: &second, Begin: h.begin,
 	})
 	x.settleHedge(h, won, err)
 	if won {
+		x.dropped = ""
+		x.lose(lost)
 		return h.target, nil
 	}
 	return t, err

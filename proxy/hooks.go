@@ -21,7 +21,7 @@ var errPolicy = errors.New("a policy could not see the answer")
 // edits says whether policies see the text of the answer. One that is bound to chunk alone sees a whole answer as a
 // single chunk.
 func (x *exchange) edits(stream bool) bool {
-	if x.ruling == nil || x.op == dialect.OpOther || x.op == dialect.OpEmbeddings {
+	if x.ruling == nil || !x.op.Chats() {
 		return false
 	}
 	hooks := policy.Chunk
@@ -45,7 +45,7 @@ func (x *exchange) editAnswer(f *cache.Form) (*cache.Form, *dialect.Error) {
 // editWhole returns the whole answer as the policies leave it. It is valid until the ruling is released.
 func (x *exchange) editWhole(body []byte) (*cache.Form, *dialect.Error) {
 	r := x.ruling
-	out, err := x.s.o.Rewriter.AppendWhole(r.out[:0], body, x.op, x)
+	out, err := x.s.o.Dialects.Rewriters[x.client].AppendWhole(r.out[:0], body, x.op, x)
 	if err != nil {
 		return nil, x.explainFailure(err)
 	}
@@ -64,7 +64,7 @@ func (x *exchange) editForm(f *cache.Form) (*cache.Form, *dialect.Error) {
 	}{{f.Body[:f.Tail], &edited.Tail}, {f.Body[f.Tail:f.TailEnd], &edited.TailEnd}, {f.Body[f.TailEnd:f.Terminal], &edited.Terminal}, {f.Body[f.Terminal:], nil}} {
 		var err error
 		if !r.stopped {
-			out, r.stopped, err = x.s.o.Rewriter.AppendEvents(out, part.events, x.op, &r.stream, x)
+			out, r.stopped, err = x.s.o.Dialects.Rewriters[x.client].AppendEvents(out, part.events, x.op, &r.stream, x)
 		}
 		if err != nil {
 			return nil, x.explainFailure(err)
@@ -80,7 +80,7 @@ func (x *exchange) editForm(f *cache.Form) (*cache.Form, *dialect.Error) {
 // editPart returns a part of a stream as the policies leave it; ended tells that they end the stream with it.
 func (x *exchange) editPart(events []byte) (out []byte, ended bool, err error) {
 	r := x.ruling
-	r.out, r.stopped, err = x.s.o.Rewriter.AppendEvents(r.out[:0], events, x.op, &r.stream, x)
+	r.out, r.stopped, err = x.s.o.Dialects.Rewriters[x.client].AppendEvents(r.out[:0], events, x.op, &r.stream, x)
 	return r.out, r.stopped, err
 }
 

@@ -28,6 +28,7 @@ type metrics struct {
 	shadows                               *obs.Family[obs.Counter]
 	policySeconds                         *obs.Family[obs.Histogram]
 	panics                                *obs.Counter
+	dropped                               *obs.Family[obs.Counter]
 }
 
 // handles are a model version's resolved metrics; they are resolved on first use and kept.
@@ -66,6 +67,8 @@ func newMetrics(r *obs.Registry) *metrics {
 		score: r.CounterFamily(obs.Opts{Name: "wedge_feedback_score_total", Help: "Sum of the scores given to answers, each 0 to 1.",
 			Labels: []string{"model", "version", "experiment", "arm"}, Per: 1e6}),
 		panics: r.Counter(obs.Opts{Name: "wedge_panics_total", Help: "Requests that met a fault in the node's own code; it should stay 0."}),
+		dropped: r.CounterFamily(obs.Opts{Name: "wedge_dropped_fields_total", Help: "Fields of requests that the target's dialect has no word for.",
+			Labels: []string{"model", "dialect"}}),
 		policyCalls: r.CounterFamily(obs.Opts{Name: "wedge_policy_calls_total", Help: "Calls of policies.",
 			Labels: []string{"policy", "hook"}}),
 		policyErrors: r.CounterFamily(obs.Opts{Name: "wedge_policy_errors_total", Help: "Calls of policies that failed; on_error decided.",
@@ -100,9 +103,13 @@ type bill struct {
 	metrics *metrics
 	version *version
 	key     string
+	factors *factors
+	counted int // the request's own tokens, if its answer is to be learnt from
 }
 
-func (x *exchange) bill() *bill { return &bill{x.s.metrics, x.version, x.who.Name} }
+func (x *exchange) bill() *bill {
+	return &bill{x.s.metrics, x.version, x.who.Name, &x.s.factors, x.sample()}
+}
 
 // book counts what the answer of a target consumed.
 func (b *bill) book(u dialect.Usage, t *target) {
@@ -111,11 +118,22 @@ func (b *bill) book(u dialect.Usage, t *target) {
 		h.input.Add(u.Input)
 		h.output.Add(u.Output)
 		h.cachedInput.Add(u.Cached)
+		if b.counted > 0 {
+			b.factors.known.Learn(t.Model, b.counted, int(u.Input))
+		}
 	}
 	if cost := t.price.Cost(u); cost == budget.Unknown {
 		m.unpriced.Inc()
 	} else if cost > 0 {
 		m.cost.With(b.version.label, b.key).Add(cost)
+	}
+}
+
+// countDropped counts what a request lost on its way to a target of another dialect. Names are the client's, and so no
+// label.
+func (m *metrics) countDropped(v *version, t *target, lost []string) {
+	if len(lost) > 0 {
+		m.dropped.With(v.label, t.provider.Dialect).Add(int64(len(lost)))
 	}
 }
 

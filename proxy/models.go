@@ -3,13 +3,11 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
-	"github.com/wedge-proxy/wedge/proxy/request"
 )
 
-// listModels answers GET /v1/models and GET /v1/models/{id} with the models that the key may use.
+// listModels answers GET of the list of the models that the key may use, and of each, as the client's dialect has it.
 func (x *exchange) listModels(rest []byte) *dialect.Error {
 	if e := x.method("GET"); e != nil {
 		return e
@@ -17,37 +15,24 @@ func (x *exchange) listModels(rest []byte) *dialect.Error {
 	if e := x.authenticate(); e != nil {
 		return e
 	}
-	created := x.snap.Loaded.Unix()
+	d, created := x.s.o.Dialects.Codecs[x.client], x.snap.Loaded.Unix()
 	if name := bytes.TrimPrefix(rest, []byte("/")); len(name) > 0 {
 		m := x.snap.table.Model(name)
 		if m == nil || !x.who.allows(m.Name) {
 			return fail(codeUnknownModel, "model", "model "+quoteShort(name)+" is not among the models of this key")
 		}
-		x.out = appendModel(x.out[:0], m.Name, created)
+		x.out = d.AppendModel(x.out[:0], m.Name, created)
 	} else {
-		x.out = append(x.out[:0], `{"object":"list","data":[`...)
-		first := true
+		var names []string
 		for _, m := range x.snap.table.Models() {
-			if !x.who.allows(m.Name) {
-				continue
+			if x.who.allows(m.Name) {
+				names = append(names, m.Name)
 			}
-			if !first {
-				x.out = append(x.out, ',')
-			}
-			first = false
-			x.out = appendModel(x.out, m.Name, created)
 		}
-		x.out = append(x.out, `]}`...)
+		x.out = d.AppendModels(x.out[:0], names, created)
 	}
 	x.answerJSON()
 	return nil
-}
-
-func appendModel(dst []byte, name string, created int64) []byte {
-	dst = append(dst, `{"id":`...)
-	dst = request.AppendString(dst, name)
-	dst = strconv.AppendInt(append(dst, `,"object":"model","created":`...), created, 10)
-	return append(dst, `,"owned_by":"wedge"}`...)
 }
 
 // answerJSON answers with x.out.

@@ -19,6 +19,7 @@ import (
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/internal/testkit"
 	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
 	"github.com/wedge-proxy/wedge/store/memory"
 	"github.com/wedge-proxy/wedge/wire"
@@ -43,6 +44,14 @@ const (
 	testNoise = "a canary that no log may show"
 )
 
+// testDialects are all there are, as cmd introduces them.
+func testDialects() *dialect.Set {
+	return &dialect.Set{
+		Codecs:    [...]dialect.Codec{openai.Codec{}, openai.Codec{}, openai.Codec{}},
+		Rewriters: [...]dialect.Rewriter{openai.Rewriter{}, openai.Rewriter{}, openai.Rewriter{}},
+	}
+}
+
 // newTestServer makes a server with everything switched on, before a simulated provider.
 func newTestServer(tb testing.TB, catalog string) *Server {
 	tb.Helper()
@@ -51,7 +60,7 @@ func newTestServer(tb testing.TB, catalog string) *Server {
 	tb.Cleanup(m.Close)
 	log := obs.NewAccessLog(io.Discard)
 	s, err := New(Options{
-		Node: "test", Cache: cache.New(cache.Options{Memory: memoryTier{m}}), Answers: openai.Codec{}, Errors: openai.Codec{}, Prompts: openai.Codec{}, Rewriter: openai.Rewriter{},
+		Node: "test", Cache: cache.New(cache.Options{Memory: memoryTier{m}}), Dialects: testDialects(),
 		AccessLog: log, Registry: obs.NewRegistry(),
 	})
 	require.NoError(tb, err)

@@ -218,7 +218,7 @@ func TestQuoteShortHidesKeys(t *testing.T) {
 }
 
 func TestExposedBy(t *testing.T) {
-	p := &provider{auth: []byte("Authorization: Bearer sk-0123456789abcdef\r\n")}
+	p := &provider{secrets: []string{"sk-0123456789abcdef"}}
 	for text, want := range map[string]bool{
 		"": false, "your key sk-0123456789abcdef": true, "…56789abcdef": true, "sk-0123***": false, "bad temperature": false,
 	} {

@@ -17,10 +17,12 @@ import (
 // replay answers with x.entry, in the form that the client asked for.
 func (x *exchange) replay() *dialect.Error {
 	x.usage = x.entry.Usage
-	form, err := x.entry.Answer(x.streaming, x.s.o.Answers) // again, for a hit: the entry remembers
+	form, err := x.entry.Answer(x.asked(), x.s.o.Dialects) // again, for a hit: the entry remembers
 	if err != nil {
 		return x.explainFailure(err)
 	}
+	x.dropped = x.entry.Dropped
+	x.lose(form.Lost)
 	return x.answer(form)
 }
 
@@ -39,7 +41,7 @@ func (x *exchange) reply() *dialect.Error {
 			x.sendOut()
 			return nil
 		}
-		body, tail, terminal, err := x.s.o.Answers.AppendStream(nil, x.op, x.out)
+		body, tail, terminal, err := x.s.o.Dialects.For(x.op).AppendStream(nil, x.op, x.out)
 		if err != nil {
 			return x.explainFailure(err)
 		}
@@ -98,12 +100,16 @@ func (x *exchange) answer(f *cache.Form) *dialect.Error {
 		return nil
 	}
 	out := append(x.out[:0], f.Body[:f.Tail]...)
-	if x.doc.includeUsage || x.op == dialect.OpResponses {
+	if x.tellsUsage() {
 		out = append(out, f.Body[f.Tail:f.TailEnd]...)
 	}
 	out = append(out, f.Body[f.TailEnd:f.Terminal]...)
 	out = x.appendReceipt(out)
 	x.out = append(out, f.Body[f.Terminal:]...)
+	if x.array {
+		x.out = append(x.frame(x.out), ']')
+		x.lines = nil // which x.out is now
+	}
 	x.sendOut()
 	return nil
 }
@@ -145,14 +151,14 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 		if len(part) == 0 {
 			continue
 		}
-		n, err := w.Write(part)
+		n, err := w.Write(x.frame(part))
 		x.sent += int64(n)
 		if err != nil {
 			x.gone = true
 			return x.sent, err
 		}
 		if ended {
-			return x.sent, nil
+			return x.sent, x.writeEnd(w)
 		}
 		if !atTerminal && !x.flight.Ready(&x.reader) {
 			if err := x.uncork(); err != nil {
@@ -189,7 +195,7 @@ func (x *exchange) endStream(w io.Writer, err error) error {
 	late := errors.Is(err, errLate) || errors.Is(err, stream.ErrGone) && x.flight.Late(&x.reader)
 	switch {
 	case err == io.EOF:
-		return nil
+		return x.writeEnd(w)
 	case late && x.up.raw:
 		return x.cutRaw(upstream.ErrTimeout)
 	case x.up.raw && !errors.Is(err, stream.ErrGone):
@@ -206,13 +212,18 @@ func (x *exchange) endStream(w io.Writer, err error) error {
 		x.failure = x.explainFailure(err)
 	}
 	if ended {
-		x.failure.Stream = &x.up.events
+		x.failure.Stream = x.up.told()
 	}
-	x.out = x.s.o.Errors.AppendStreamError(x.out[:0], x.op, x.failure, string(x.id.bytes()))
-	n, err := w.Write(x.out)
+	x.out = x.s.o.Dialects.For(x.op).AppendStreamError(x.out[:0], x.op, x.failure, string(x.id.bytes()))
+	n, err := w.Write(x.frame(x.out))
 	x.sent += int64(n)
+	if err == nil && x.client == dialect.Gemini {
+		err = errTold // its SDKs take no notice of an error in a stream, but of a body that does not end
+	}
 	return err
 }
+
+var errTold = errors.New("the stream failed, and the client was told so")
 
 // settleStream takes over what the finished stream told.
 func (x *exchange) settleStream() {
@@ -300,11 +311,10 @@ func (x *exchange) refuse(e *dialect.Error) {
 		h.SetCanonical(headerRetryAfter, strconv.AppendInt(nil, int64((d+time.Second-1)/time.Second), 10))
 		h.SetCanonical(headerRetryAfterMS, strconv.AppendInt(nil, d.Milliseconds(), 10))
 	}
-	x.ctx.Response.SetStatusCode(e.Status)
-	if e.Body != nil {
-		x.ctx.Response.SetBody(e.Body)
-	} else {
-		x.ctx.Response.SetBody(x.s.o.Errors.AppendError(nil, e, string(x.id.bytes())))
+	if e.Final {
+		h.SetCanonical(headerShouldRetry, []byte("false"))
 	}
+	x.ctx.Response.SetStatusCode(e.Status)
+	x.ctx.Response.SetBody(x.s.o.Dialects.Codecs[x.client].AppendError(nil, e, string(x.id.bytes())))
 	x.sent = int64(len(x.ctx.Response.Body()))
 }

@@ -27,7 +27,7 @@ func TestRepublish(t *testing.T) {
 	c := secretCatalog(t)
 	secret, fault := "first", error(nil)
 	s.o.Secret = func(string) (string, error) { return secret, fault }
-	auth := func() string { return string(s.snap.Load().providers["p"].auth) }
+	auth := func() string { return string(s.snap.Load().providers["p"].head) }
 
 	require.NoError(t, s.Publish(c, "test"))
 	secret = "second"

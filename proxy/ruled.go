@@ -19,14 +19,14 @@ func (x *exchange) changed() bool { return x.ruling != nil && x.ruling.changed }
 // answerRuled answers with a policy's words, as a provider would.
 func (x *exchange) answerRuled() *dialect.Error {
 	x.cache, x.reason = cacheBypass, "a policy answered"
-	body, err := x.s.o.Prompts.AppendAnswer(nil, x.op, "wedge-"+string(x.id.bytes()), x.model.Name, x.start.Unix(), x.ruling.answer)
+	body, err := x.s.o.Dialects.For(x.op).AppendAnswer(nil, x.op, "wedge-"+string(x.id.bytes()), x.model.Name, x.start.Unix(), x.ruling.answer)
 	if err != nil {
 		return fail(codePolicyFailed, "", "a policy answers the request itself, and the node cannot put its words into this operation's form; tell the operator of this node")
 	}
 	if !x.streaming {
 		return x.answer(&cache.Form{Body: body})
 	}
-	events, tail, terminal, err := x.s.o.Answers.AppendStream(nil, x.op, body)
+	events, tail, terminal, err := x.s.o.Dialects.For(x.op).AppendStream(nil, x.op, body)
 	if err != nil {
 		return x.explainFailure(err)
 	}
@@ -189,7 +189,7 @@ func (x *exchange) untried(i int) *target {
 		return nil
 	}
 	x.plan.tried |= 1 << i
-	if t := &x.version.targets[i]; len(x.forced) == 0 || t.provider.Name == string(x.forced) {
+	if t := &x.version.targets[i]; x.mayAsk(t) {
 		return t
 	}
 	return nil

@@ -88,10 +88,9 @@ func (x *exchange) parse() *dialect.Error {
 		}
 		x.parsed, x.doc = true, readDocument(&x.view, body)
 	}
-	if x.ref = x.doc.model; len(x.ref) == 0 {
+	if x.readRef(); len(x.ref) == 0 {
 		return fail(codeInvalidRequest, "model", "the request names no model; set \"model\" to one of GET /v1/models")
 	}
-	x.streaming = x.doc.stream && x.op != dialect.OpEmbeddings
 	x.readUnits()
 	return nil
 }
@@ -224,7 +223,7 @@ func (x *exchange) hit(e *cache.Entry, t cache.Tier, stale bool) bool {
 	if e == nil {
 		return false
 	}
-	if _, err := e.Answer(x.streaming, x.s.o.Answers); err != nil {
+	if _, err := e.Answer(x.asked(), x.s.o.Dialects); err != nil {
 		x.rules.noCache, x.reason = true, "the cached answer cannot take the form asked for"
 		return false
 	}
@@ -283,12 +282,13 @@ func (x *exchange) stores() bool {
 }
 
 // keyFormat changes whenever the meaning of a key does, so that old answers on disk are not found any more.
-const keyFormat = 2
+const keyFormat = 3
 
-// computeKey digests everything that may change the answer.
+// computeKey digests everything that may change the answer. What can be said as a chat of OpenAI's dialect without a
+// loss has the key of that chat, so that clients of all dialects share answers.
 func (x *exchange) computeKey() {
-	digest := x.digestDocument()
-	b := append(x.keyBuf[:0], keyFormat, byte(x.op))
+	d := x.digestDocument()
+	b := append(x.keyBuf[:0], keyFormat, byte(d.op))
 	b = appendPart(b, x.who.Tenant)
 	switch x.model.Cache.Scope {
 	case "shared":
@@ -305,9 +305,9 @@ func (x *exchange) computeKey() {
 	}
 	b = append(b, x.version.Hash[:]...)
 	b = appendPart(b, x.forced)
-	b = x.appendKeyedHeaders(b)
+	b = x.appendKeyedHeaders(b, d.op != x.op)
 	b = x.appendRuled(b)
-	b = append(b, digest[:]...)
+	b = append(b, d.sum[:]...)
 	x.key = sha256.Sum256(b)
 	x.keyBuf = b
 }

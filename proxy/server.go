@@ -33,16 +33,13 @@ type Durable interface {
 	Put(key, value []byte) error
 }
 
-// Options are what a server is made of. Zero values mean the defaults; Cache, Answers and Errors are required.
+// Options are what a server is made of. Zero values mean the defaults; Cache and Dialects are required.
 type Options struct {
 	Node      string // the node's name, for x-wedge-node
 	Cache     *cache.Cache
 	Durable   Durable // nil: what providers keep for tenants is remembered until the process ends
-	Answers   dialect.Answers
-	Errors    dialect.Errors
-	Prompts   dialect.Prompts  // with Policies
-	Rewriter  dialect.Rewriter // with Policies
-	Policies  Policies         // nil: a catalog with policies is refused
+	Dialects  *dialect.Set
+	Policies  Policies // nil: a catalog with policies is refused
 	Secret    func(ref string) (string, error)
 	Registry  *obs.Registry
 	AccessLog *obs.AccessLog
@@ -58,11 +55,8 @@ type Options struct {
 }
 
 func (o *Options) fill() error {
-	if o.Cache == nil || o.Answers == nil || o.Errors == nil {
-		return errors.New("proxy: Options need Cache, Answers and Errors")
-	}
-	if o.Policies != nil && (o.Prompts == nil || o.Rewriter == nil) {
-		return errors.New("proxy: Options with Policies need Prompts and Rewriter")
+	if o.Cache == nil || o.Dialects == nil || !o.Dialects.Complete() {
+		return errors.New("proxy: Options need Cache, and Dialects with every codec and rewriter")
 	}
 	if o.Secret == nil {
 		o.Secret = func(ref string) (string, error) { return "", fmt.Errorf("no secrets can be resolved here: %s", ref) }
@@ -102,6 +96,7 @@ type Server struct {
 	metrics *metrics
 	explain *explainRing
 	memo    memo
+	factors factors
 
 	snap     atomic.Pointer[Snapshot]
 	refusal  atomic.Pointer[Refusal]
@@ -228,6 +223,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	x := s.acquire(ctx)
 	_ = x.uncork() // what ended the answer before a pipelined request; a broken connection shows at the next write
 	n := s.inFlight.Add(1)
+	x.client = clientDialect(ctx)
 	if e := x.admissible(n); e != nil {
 		x.refuse(e)
 	} else if e := x.dispatchSafely(); e != nil {
@@ -255,14 +251,20 @@ func (x *exchange) admissible(inFlight int64) *dialect.Error {
 // dispatch finds what the path asks for.
 func (x *exchange) dispatch() *dialect.Error {
 	path := x.ctx.Path()
+	if x.client == dialect.Gemini {
+		return x.dispatchGemini(path)
+	}
 	rest, ok := bytes.CutPrefix(path, []byte("/v1/"))
 	if !ok {
-		return fail(codeNotFound, "", "there is nothing at this path; the API is below /v1/")
+		return fail(codeNotFound, "", "there is nothing at this path; the APIs are below /v1/ and /v1beta/")
 	}
 	if op, ok := operations[string(rest)]; ok {
 		x.op = op
 		if e := x.method("POST"); e != nil {
 			return e
+		}
+		if op.Counts() {
+			return x.serveCount()
 		}
 		return x.serve()
 	}

@@ -33,12 +33,19 @@ func (x *exchange) castShadow() {
 		x.s.metrics.shadows.With(x.version.label, t.Name, "left out").Inc()
 		return
 	}
-	x.body = x.appendBodyFor(x.body[:0], x.version, t)
+	body, _, failure := x.appendBodyFor(nil, x.version, t)
+	if failure != nil {
+		<-x.s.shadows
+		x.s.metrics.shadows.With(x.version.label, t.Name, "left out").Inc()
+		return
+	}
+	op := x.asks(t)
+	x.body = body // which the headers follow
 	s := &shadow{
-		target: t, op: x.op, answers: x.s.o.Answers, bill: x.bill(), most: x.s.o.MaxAnswer,
+		target: t, op: op, answers: x.s.o.Dialects.For(op), bill: x.bill(), most: x.s.o.MaxAnswer,
 		ask: upstream.Request{
-			Method: bytes.Clone(x.ctx.Method()), Path: bytes.Clone(x.upstreamPath()), Head: x.appendUpstreamHead(nil, t),
-			Body: bytes.Clone(x.body), FirstByte: t.timeout, ChunkTimeout: t.timeout,
+			Method: bytes.Clone(x.ctx.Method()), Path: bytes.Clone(x.upstreamPath(t, op)), Head: x.appendUpstreamHead(nil, t),
+			Body: bytes.Clone(body), FirstByte: t.timeout, ChunkTimeout: t.timeout,
 		},
 	}
 	server := x.s

@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/wedge-proxy/wedge/proxy/budget"
@@ -37,19 +36,10 @@ type principal struct {
 	models                     map[string]bool
 	arm, direct, nonproduction bool
 	passthrough                map[string]bool
-	anthropicID                []byte
 }
 
 // allows says whether the key may use a model.
 func (p *principal) allows(model string) bool { return p.all || p.models[model] }
-
-// provider is a provider as requests use it.
-type provider struct {
-	*wire.Provider
-	endpoint *upstream.Endpoint
-	gate     *route.Gate
-	auth     []byte // the header line of its credentials
-}
 
 // version is a version as requests use it.
 type version struct {
@@ -57,7 +47,8 @@ type version struct {
 	label    string // the model in metrics: a client's own words never become a label
 	set      *route.Set
 	targets  []target
-	edits    [opCount]*request.Edits
+	edits    [dialect.Ops]*request.Edits
+	nested   [dialect.Ops][]nestedSet
 	caching  bool
 	fallback []*version
 	attempts int
@@ -168,37 +159,6 @@ func (snap *Snapshot) linkFallbacks() {
 	}
 }
 
-func (s *Server) compileProvider(p *wire.Provider) (*provider, error) {
-	secret := ""
-	if p.APIKey != "" {
-		var err error
-		if secret, err = s.o.Secret(p.APIKey); err != nil {
-			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
-		}
-	}
-	e, err := s.endpoint(p)
-	if err != nil {
-		return nil, fmt.Errorf("provider %s: %w", p.Name, err)
-	}
-	c := &provider{Provider: p, endpoint: e, gate: s.live.Gate(p.Name)}
-	if secret != "" {
-		if !printable(secret) {
-			return nil, fmt.Errorf("provider %s: api_key: the secret holds characters that no header may hold", p.Name)
-		}
-		c.auth = []byte("Authorization: Bearer " + secret + "\r\n")
-	}
-	return c, nil
-}
-
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
 func compileKey(k *wire.Key) *principal {
 	p := &principal{Key: k, models: map[string]bool{}, passthrough: map[string]bool{}}
 	for _, m := range k.Models {
@@ -231,10 +191,8 @@ func (s *Server) compileVersion(snap *Snapshot, v *catalog.Version) (*version, e
 	if c.fillStore, err = storeOf(v.Params); err != nil {
 		return c, err
 	}
-	for op := dialect.OpChat; op < opCount; op++ {
-		if c.edits[op], err = request.CompileEdits(sets(op, v.Params), sets(op, v.Force)); err != nil {
-			return c, err
-		}
+	if err := s.compileEdits(c); err != nil {
+		return c, err
 	}
 	live, weights := make([]*route.Target, 0, len(v.Targets)), make([]int, 0, len(v.Targets))
 	if len(v.Targets) > route.MaxTargets {
@@ -273,66 +231,12 @@ func targetKey(p *provider, t *wire.Target) string {
 	return p.Name + "\x00" + p.BaseURL + "\x00" + t.Model
 }
 
-// storeOf is what a version's parameters say about store. Other parameters that make the answer depend on what the
-// provider keeps are the client's alone.
-func storeOf(params []wire.Param) (store string, err error) {
-	for _, p := range params {
-		switch p.Key {
-		case "store":
-			store = string(p.Value)
-		case "previous_response_id", "conversation", "background":
-			return "", fmt.Errorf("%s cannot be set by a version; leave it to the clients", p.Key)
-		}
-	}
-	return store, nil
-}
-
-// opCount is the number of operations.
-const opCount = dialect.OpEmbeddings + 1
-
-// tokenLimits are the names of the bound on an answer's length. They stand for one another, so that a version's
-// parameters fit every operation and a client cannot step around a forced bound by using its other name.
-var tokenLimits = []string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
-
-// sets are a version's parameters as edits of one operation's bodies.
-func sets(op dialect.Op, params []wire.Param) []request.Set {
-	out := make([]request.Set, 0, len(params))
-	limited := false
-	for _, p := range params {
-		set := request.Set{Key: p.Key, Value: p.Value}
-		if slices.Contains(tokenLimits, p.Key) {
-			if op == dialect.OpEmbeddings || limited {
-				continue
-			}
-			limited = true
-			set.Key = limitName(op, p.Key)
-			for _, name := range tokenLimits {
-				if name != set.Key {
-					set.Aliases = append(set.Aliases, name)
-				}
-			}
-		}
-		out = append(out, set)
-	}
-	return out
-}
-
-// limitName is what an operation calls the bound on its answer's length.
-func limitName(op dialect.Op, key string) string {
-	switch {
-	case op == dialect.OpResponses:
-		return "max_output_tokens"
-	case op == dialect.OpChat && key == "max_completion_tokens":
-		return key
-	}
-	return "max_tokens"
-}
-
 // directVersion stands for a provider's own model, for a key that may name it.
 func (s *Server) directVersion(snap *Snapshot, p *provider, model string) *version {
 	w := &wire.Version{Version: "direct", Targets: []wire.Target{{Provider: p.Name, Model: model, Name: p.Name, Weight: 1}}}
 	m := &catalog.Model{Model: &wire.Model{Name: p.Name + "/" + model, Unit: "request", Cache: wire.CacheRule{Mode: "off"}}}
 	v := &version{Version: &catalog.Version{Version: w, Model: m}, label: p.Name + "/*", attempts: 1}
+	_ = s.compileEdits(v)                                        // there are none
 	t := s.compileTarget(snap, &w.Targets[0], new(route.Target)) // a client's word makes no live state
 	v.targets, v.set = []target{t}, route.NewSet([]*route.Target{t.live}, []int{1})
 	return v
@@ -382,8 +286,10 @@ func (s *Server) retain(snap *Snapshot) {
 
 // operations are the paths of the operations that a node reads, below /v1/.
 var operations = map[string]dialect.Op{
-	"chat/completions": dialect.OpChat,
-	"responses":        dialect.OpResponses,
-	"completions":      dialect.OpCompletions,
-	"embeddings":       dialect.OpEmbeddings,
+	"chat/completions":      dialect.OpChat,
+	"responses":             dialect.OpResponses,
+	"completions":           dialect.OpCompletions,
+	"embeddings":            dialect.OpEmbeddings,
+	"messages":              dialect.OpMessages,
+	"messages/count_tokens": dialect.OpCountTokens,
 }

@@ -42,8 +42,8 @@ func (f *faulty) Event(op dialect.Op, st *dialect.Stream, name, data []byte) (di
 func TestPanicCostsOneRequest(t *testing.T) {
 	_, addr := newSim(t, sim.Options{})
 	s := newTestServer(t, testCatalog(addr))
-	good, codec := s.o.Answers, &faulty{}
-	s.o.Answers = codec
+	good, codec := s.o.Dialects.Codecs[dialect.OpenAI], &faulty{}
+	s.o.Dialects.Codecs[dialect.OpenAI] = codec
 	node := serveTest(t, s)
 
 	codec.whole = true
@@ -68,7 +68,7 @@ func TestPanicCostsOneRequest(t *testing.T) {
 	}
 	wg.Wait()
 
-	s.o.Answers = good
+	s.o.Dialects.Codecs[dialect.OpenAI] = good
 	g = fetch(t, node, "/v1/chat/completions", chatAsk("cached", "shared", true))
 	require.Equal(t, http.StatusOK, g.StatusCode)
 	assert.Contains(t, g.body, "[DONE]")

@@ -26,23 +26,27 @@ var (
 // upcall is the upstream side of an exchange, or of a flight that several exchanges share: the call, and what its
 // stream has told. It is the flight's source.
 type upcall struct {
-	call    upstream.Call
-	answers dialect.Answers
-	op      dialect.Op
-	raw     bool // bytes of an operation that the node does not read
+	call     upstream.Call
+	dialects *dialect.Set
+	op       dialect.Op     // that the target is asked for
+	raw      bool           // bytes of an operation that the node does not read
+	relay    *dialect.Relay // into the clients' dialect; nil where it is the target's
 
 	target  *target // of the attempt under way, or of the answer
 	outcome route.Outcome
 	active  bool // counted in at target and its provider
 
-	events                  dialect.Stream
-	rest                    []byte `wedge:"kept"` // the beginning of an event
-	scanner                 stream.Scanner
-	scratch                 []byte `wedge:"kept"`
-	n                       int    // bytes handed out
-	tail, tailEnd, terminal int
-	first                   time.Time // when the first token came
-	responseID              string    // of a response that the provider keeps
+	events     dialect.Stream
+	rest       []byte `wedge:"kept"` // the beginning of an event
+	scanner    stream.Scanner
+	scratch    []byte    `wedge:"kept"`
+	n          int       // bytes handed out
+	marks      marks     // in them
+	read       int       // bytes of the provider's events
+	said       marks     // in them
+	words      []byte    // the provider's events, where they are translated and the answer may be kept
+	first      time.Time // when the first token came
+	responseID string    // of a response that the provider keeps
 
 	billed  *bill   // nil: there is no answer to book, or it was booked
 	kept    *keeper // nil: the answer is not kept
@@ -50,6 +54,11 @@ type upcall struct {
 	key     cache.Key
 	flight  *stream.Flight // registered in flights under key
 }
+
+// marks say where the parts of a stream are that not every client gets; -1 where there is none.
+type marks struct{ tail, tailEnd, terminal int }
+
+var unmarked = marks{-1, -1, -1}
 
 // keeper puts a finished stream into the cache.
 type keeper struct {
@@ -70,11 +79,11 @@ func (k *keeper) fill() *cache.Entry {
 
 func (u *upcall) reset() {
 	u.call.Reset()
-	u.answers, u.op, u.raw = nil, 0, false
+	u.dialects, u.op, u.raw = nil, 0, false
 	u.target, u.outcome, u.active = nil, 0, false
 	u.billed, u.kept, u.flights, u.flight, u.key = nil, nil, nil, nil, cache.Key{}
-	u.begin()
-	u.scanner, u.tail, u.tailEnd, u.terminal = stream.Scanner{}, 0, 0, 0
+	u.begin(0, 0)
+	u.scanner, u.marks, u.said = stream.Scanner{}, marks{}, marks{}
 	if cap(u.scratch) > keptMost {
 		u.scratch = nil
 	}
@@ -83,12 +92,25 @@ func (u *upcall) reset() {
 	}
 }
 
-// begin forgets the previous attempt's stream.
-func (u *upcall) begin() {
+// begin forgets the previous attempt's stream: the next one answers the operation op, for clients of another or the same.
+func (u *upcall) begin(op, client dialect.Op) {
+	u.op, u.relay, u.words = op, nil, nil
+	if op != client {
+		u.relay = new(dialect.Relay)
+		u.relay.Begin(u.dialects, op, client)
+	}
 	u.events = dialect.Stream{}
-	u.rest, u.scanner, u.n = u.rest[:0], stream.Scanner{Limit: maxEvent}, 0
-	u.tail, u.tailEnd, u.terminal = -1, -1, -1
+	u.rest, u.scanner, u.n, u.read = u.rest[:0], stream.Scanner{Limit: maxEvent}, 0, 0
+	u.marks, u.said = unmarked, unmarked
 	u.first, u.responseID = time.Time{}, ""
+}
+
+// told is what the stream has told its clients, for the error that ends it.
+func (u *upcall) told() *dialect.Stream {
+	if u.relay != nil {
+		return u.relay.Written()
+	}
+	return &u.events
 }
 
 // enter counts an attempt at t in; false says that its provider is at its limit.
@@ -127,7 +149,9 @@ func (u *upcall) Close() {
 }
 
 // Marks is part of stream.Source.
-func (u *upcall) Marks() (tail, tailEnd, terminal int) { return u.tail, u.tailEnd, u.terminal }
+func (u *upcall) Marks() (tail, tailEnd, terminal int) {
+	return u.marks.tail, u.marks.tailEnd, u.marks.terminal
+}
 
 // Pull is part of stream.Source: it appends whole events, at least one unless there is an error. A panic ends the
 // stream for all who read it, and only for them.
@@ -167,29 +191,65 @@ func (u *upcall) take(dst []byte) ([]byte, error) {
 		}
 		return out, err
 	}
+	if u.relay != nil {
+		return u.translate(dst)
+	}
 	var n int
 	var err, readErr error
 	if len(u.rest) > 0 {
 		u.rest, readErr = u.call.AppendAvailable(u.rest)
-		n, err = u.scan(u.rest)
+		n, err = u.scan(u.rest, nil)
 		dst = append(dst, u.rest[:n]...)
 		u.rest = u.rest[:copy(u.rest, u.rest[n:])]
 	} else {
 		from := len(dst)
 		dst, readErr = u.call.AppendAvailable(dst)
-		n, err = u.scan(dst[from:])
+		n, err = u.scan(dst[from:], nil)
 		u.rest = append(u.rest, dst[from+n:]...)
 		dst = dst[:from+n]
 	}
+	u.read += n
+	u.marks = u.said
 	if err == nil && readErr != io.EOF { // Wait says the end again
 		err = readErr
 	}
 	return dst, err
 }
 
+// translate is take into another dialect.
+func (u *upcall) translate(dst []byte) ([]byte, error) {
+	var readErr error
+	u.rest, readErr = u.call.AppendAvailable(u.rest)
+	base := u.n - len(dst)
+	n, err := u.scan(u.rest, func(name, data []byte) (err error) {
+		dst, err = u.relayEvent(dst, base, name, data)
+		return err
+	})
+	if u.read += n; u.kept != nil && u.kept.cache.Keepable(u.read) {
+		u.words = append(u.words, u.rest[:n]...)
+	}
+	u.rest = u.rest[:copy(u.rest, u.rest[n:])]
+	if err == nil && readErr != io.EOF {
+		err = readErr
+	}
+	return dst, err
+}
+
+// relayEvent appends an event in the clients' dialect. dst[i] is byte base+i of what is handed out.
+func (u *upcall) relayEvent(dst []byte, base int, name, data []byte) ([]byte, error) {
+	dst, err := u.relay.AppendEvent(dst, name, data)
+	if at := u.relay.Tail; at >= 0 {
+		u.marks.tail, u.marks.tailEnd = base+at, base+u.relay.TailEnd
+	}
+	if at := u.relay.Terminal; at >= 0 && at < len(dst) {
+		u.marks.terminal = base + at
+	}
+	return dst, err
+}
+
 // scan reads the whole events at the beginning of b and returns their length. io.EOF tells that the terminal event
-// is among them, and is the last.
-func (u *upcall) scan(b []byte) (n int, err error) {
+// is among them, and is the last. Those that are part of a good answer are shown to relay, if there is one.
+func (u *upcall) scan(b []byte, relay func(name, data []byte) error) (n int, err error) {
 	for {
 		size, err := u.scanner.Next(b[n:])
 		if err != nil || size == 0 {
@@ -197,37 +257,41 @@ func (u *upcall) scan(b []byte) (n int, err error) {
 		}
 		name, data, scratch := stream.Fields(b[n:n+size], u.scratch[:0])
 		u.scratch = scratch
-		kind, err := u.answers.Event(u.op, &u.events, name, data)
+		kind, err := u.dialects.For(u.op).Event(u.op, &u.events, name, data)
 		if err != nil {
 			return n, err
 		}
 		if u.op == dialect.OpResponses && u.events.Events == 1 {
 			u.responseID = responseID(data)
 		}
-		at := u.n + n
+		if u.first.IsZero() && u.events.Content {
+			u.first = time.Now()
+		}
+		if kind == dialect.Terminal && u.op != dialect.OpResponses && u.events.Choices == 0 {
+			return n, errUnfinished
+		}
+		if relay != nil && kind != dialect.Failed && kind != dialect.Ignored {
+			if err := relay(name, data); err != nil {
+				return n, err
+			}
+		}
+		at := u.read + n
 		n += size
 		switch kind {
-		case dialect.First:
-			if u.first.IsZero() {
-				u.first = time.Now()
-			}
 		case dialect.Tail:
-			if at != u.tailEnd { // what stands between two of them belongs to the answer
-				u.tail = at
+			if at != u.said.tailEnd { // what stands between two of them belongs to the answer
+				u.said.tail = at
 			}
-			u.tailEnd = at + size
+			u.said.tailEnd = at + size
 		case dialect.Terminal:
-			if u.op != dialect.OpResponses && u.events.Choices == 0 {
-				return n - size, errUnfinished
-			}
-			u.terminal = at
+			u.said.terminal = at
 			return n, io.EOF
 		case dialect.Failed:
-			if string(name) == "response.failed" { // a response's own end, which tells what became of it
+			if relay == nil && string(name) == "response.failed" { // a response's own end, which tells what became of it
 				return n, errStreamFailed
 			}
 			return n - size, errStreamError
-		case dialect.Delta, dialect.Ignored:
+		case dialect.Delta, dialect.First, dialect.Ignored:
 		}
 	}
 }
@@ -240,6 +304,13 @@ func (u *upcall) atEnd(dst []byte, err error) ([]byte, error) {
 		u.outcome = route.Good
 	case len(u.rest) > 0 || !u.events.Finished:
 		err = errUnfinished
+	case u.relay != nil && u.said.terminal < 0:
+		from := len(dst)
+		var relayErr error
+		if dst, relayErr = u.relayEvent(dst, u.n-from, nil, nil); relayErr != nil {
+			err = relayErr
+		}
+		u.n += len(dst) - from
 	}
 	return u.finish(dst, err)
 }
@@ -260,16 +331,19 @@ func (u *upcall) finish(dst []byte, err error) ([]byte, error) {
 }
 
 func (u *upcall) keep(whole []byte) {
-	k := u.kept
-	if k == nil || u.raw || len(whole) != u.n || !k.cache.Keepable(u.n) {
+	k, n := u.kept, u.n
+	if u.relay != nil {
+		whole, n = u.words, u.read
+	}
+	if k == nil || u.raw || len(whole) != n || !k.cache.Keepable(n) {
 		return
 	}
 	e := &k.entry
 	e.Stream, e.Body, e.Usage = true, bytes.Clone(whole), u.events.Usage // without the buffer's spare room
-	if e.Terminal = u.terminal; e.Terminal < 0 {
-		e.Terminal = u.n
+	if e.Terminal = u.said.terminal; e.Terminal < 0 {
+		e.Terminal = n
 	}
-	if e.Tail, e.TailEnd = u.tail, u.tailEnd; e.Tail < 0 {
+	if e.Tail, e.TailEnd = u.said.tail, u.said.tailEnd; e.Tail < 0 {
 		e.Tail, e.TailEnd = e.Terminal, e.Terminal
 	}
 	k.fill()

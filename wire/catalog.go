@@ -24,13 +24,23 @@ type Catalog struct {
 // Provider is somebody's API: a dialect, a base URL and a reference to the credentials.
 type Provider struct {
 	Name         string
-	Dialect      string // openai | anthropic | gemini
-	BaseURL      string // with the version path, without a trailing slash
-	APIKey       string // a reference: "${ENV}", "file:/path" or "origin:name"; "" sends no credentials
+	Dialect      string   // openai | anthropic | gemini
+	BaseURL      string   // with the version path, without a trailing slash
+	APIKey       string   // a reference: "${ENV}", "file:/path" or "origin:name"; "" sends no credentials
+	Auth         string   // bearer | x-api-key | x-goog-api-key | api-key | query: where the key goes; "": where the dialect has it
+	Headers      []Header // sent with every request; sorted by Name
+	AzureVersion string   // Azure's api-version: models are deployments, which stand in the path
+	NoResponses  bool     // the provider has no Responses API: the node asks for chat completions in its place
 	Region       string
 	Health       Health
 	Limits       Limits
 	Capabilities Capabilities
+}
+
+// Header is a header that a provider wants to see.
+type Header struct {
+	Name  string // in lower case
+	Value string // a text, or a reference as APIKey is one
 }
 
 // Health says how a provider is probed; a zero Interval means it is not.

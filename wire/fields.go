@@ -289,7 +289,7 @@ func validHost(u *url.URL) bool {
 // secretRef reads a reference to a secret and never echoes what it found: it may be the secret.
 func secretRef(dst *string) reader {
 	return func(v value) {
-		if v.node.Kind != yaml.ScalarNode || !validSecretRef(v.node.Value) {
+		if v.node.Kind != yaml.ScalarNode || !IsSecretRef(v.node.Value) {
 			v.failf("want a reference to a secret: ${ENV}, file:/path or origin:name, never the secret itself")
 			return
 		}

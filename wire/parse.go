@@ -9,6 +9,7 @@ import (
 var (
 	sections   = []string{"providers", "models", "experiments", "policies", "prompts", "prices", "keys", "budgets"}
 	dialects   = []string{"openai", "anthropic", "gemini"}
+	auths      = []string{"bearer", "x-api-key", "x-goog-api-key", "api-key", "query"}
 	units      = []string{"user", "session", "key", "request"}
 	cacheModes = []string{"off", "exact", "prefix", "semantic"}
 	scopes     = []string{"key", "user", "shared"}
@@ -70,6 +71,14 @@ func readProvider(v value) (p Provider) {
 		need("dialect", oneOf(&p.Dialect, dialects...)),
 		need("base_url", baseURL(&p.BaseURL)),
 		may("api_key", secretRef(&p.APIKey)),
+		may("auth", oneOf(&p.Auth, auths...)),
+		may("headers", headers(&p.Headers)),
+		may("azure_api_version", azureVersion(&p)),
+		may("responses", func(v value) {
+			has := true
+			boolean(&has)(v)
+			p.NoResponses = !has
+		}),
 		may("region", text(&p.Region)),
 		may("health", into(&p.Health, readHealth)),
 		may("limits", into(&p.Limits, readLimits)),

@@ -10,7 +10,8 @@ import (
 
 var secretRefText = regexp.MustCompile(`^(?:\$\{([A-Za-z_][A-Za-z0-9_]*)\}|file:([^\x00-\x1f\x7f]+)|origin:([A-Za-z0-9][A-Za-z0-9._/-]*))$`)
 
-func validSecretRef(ref string) bool { return secretRefText.MatchString(ref) }
+// IsSecretRef says that a text is a reference to a secret: ${ENV}, file:PATH or origin:NAME.
+func IsSecretRef(ref string) bool { return secretRefText.MatchString(ref) }
 
 // ResolveSecret fetches what a reference names: ${ENV} through getenv, file:PATH through readFile with a
 // relative path taken from dir, "" is no secret. The line break at a file's end does not count. An origin:NAME

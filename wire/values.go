@@ -68,6 +68,51 @@ func header(v value) string {
 	return s
 }
 
+// ownHeaders are those that the node itself sends, or that say how a message ends.
+var ownHeaders = []string{"host", "connection", "content-length", "content-type", "content-encoding", "transfer-encoding",
+	"accept-encoding", "te", "trailer", "upgrade", "keep-alive", "expect", "authorization", "x-api-key", "x-goog-api-key", "api-key"}
+
+// headers reads headers by name, sorted by it.
+func headers(dst *[]Header) reader {
+	return func(v value) {
+		if v.node.Kind != yaml.MappingNode {
+			v.failf("want a mapping of headers, found %s", describe(v.node))
+			return
+		}
+		for _, e := range v.entries() {
+			item, h := v.at(e.value, join(v.path, e.name)), Header{Name: strings.ToLower(e.name)}
+			text(&h.Value)(item)
+			switch {
+			case !headerText.MatchString(h.Name):
+				item.failf("%s is not the name of a header", show(e.name))
+			case slices.Contains(ownHeaders, h.Name):
+				item.failf("%s is the node's own to send; use api_key and auth for credentials", h.Name)
+			case slices.ContainsFunc(*dst, func(other Header) bool { return other.Name == h.Name }):
+				item.failf("%s stands there twice", h.Name)
+			}
+			*dst = append(*dst, h)
+		}
+		slices.SortFunc(*dst, func(a, b Header) int { return strings.Compare(a.Name, b.Name) })
+	}
+}
+
+var azureVersionText = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$|^preview$|^latest$`)
+
+// azureVersion reads the version of Azure's API, which only OpenAI's dialect is offered with.
+func azureVersion(p *Provider) reader {
+	return func(v value) {
+		s, ok := v.str()
+		switch {
+		case !ok:
+		case !azureVersionText.MatchString(s):
+			v.failf("%s is not a version of Azure's API; want one such as 2024-10-21", show(s))
+		case p.Dialect != "openai":
+			v.failf("only providers of the dialect openai have deployments of Azure's")
+		}
+		p.AzureVersion = s
+	}
+}
+
 // zone reads an IANA time zone.
 func zone(dst *string) reader {
 	return func(v value) {

@@ -24,6 +24,7 @@ import (
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/proxy"
 	"github.com/wedge-proxy/wedge/proxy/cache"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
 	"github.com/wedge-proxy/wedge/store/badger"
 	"github.com/wedge-proxy/wedge/store/memory"
@@ -106,7 +107,7 @@ func (n *node) newServer() error {
 	co := cache.Options{Memory: memoryTier{n.memory}, Log: n.log}
 	n.openPolicies()
 	po := proxy.Options{
-		Node: n.o.Name, Answers: openai.Codec{}, Errors: openai.Codec{}, Prompts: openai.Codec{}, Rewriter: openai.Rewriter{},
+		Node: n.o.Name, Dialects: dialects(),
 		Log: n.log, AccessLog: n.accessLog,
 		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
 		Secret: n.secret,
@@ -358,4 +359,12 @@ func (a addresses) write(dir string) error {
 		return fmt.Errorf("cannot write the addresses: %w", err)
 	}
 	return os.Rename(path+".tmp", path)
+}
+
+// dialects are those that a node speaks.
+func dialects() *dialect.Set {
+	return &dialect.Set{
+		Codecs:    [...]dialect.Codec{openai.Codec{}, openai.Codec{}, openai.Codec{}},
+		Rewriters: [...]dialect.Rewriter{openai.Rewriter{}, openai.Rewriter{}, openai.Rewriter{}},
+	}
 }

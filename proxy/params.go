@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/request"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// nestedSet is a member that a version sets within a top-level member of a body.
+type nestedSet struct {
+	container, key string
+	value          []byte // JSON
+	force          bool
+}
+
+// compileEdits puts a version's parameters into the words of every operation.
+func (s *Server) compileEdits(v *version) (err error) {
+	for op := range dialect.Ops {
+		if op == dialect.OpOther {
+			continue
+		}
+		var fill, force []request.Set
+		if op.Dialect() == dialect.OpenAI {
+			fill, force = sets(op, v.Params), sets(op, v.Force)
+		} else {
+			force = s.foreignSets(v, op, v.Force, true)
+			fill = s.foreignSets(v, op, v.Params, false)
+		}
+		if v.edits[op], err = request.CompileEdits(fill, force); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foreignSets are a version's parameters as edits of the bodies of a dialect that names them otherwise than OpenAI's.
+func (s *Server) foreignSets(v *version, op dialect.Op, params []wire.Param, force bool) (out []request.Set) {
+	for _, p := range params {
+		name, value := s.o.Dialects.For(op).Param(op, p.Key, p.Value)
+		container, key, nested := strings.Cut(name, ".")
+		switch {
+		case name == "":
+		case !nested:
+			if !slices.ContainsFunc(out, func(other request.Set) bool { return other.Key == name }) {
+				out = append(out, request.Set{Key: name, Value: value})
+			}
+		case !slices.ContainsFunc(v.nested[op], func(other nestedSet) bool { return other.container == container && other.key == key }):
+			v.nested[op] = append(v.nested[op], nestedSet{container, key, value, force})
+		}
+	}
+	return out
+}
+
+// appendNested appends a body with nested sets. A member counts as present if it is not null, whether its name is in
+// camel case or in snake case, which Gemini's servers take alike.
+func appendNested(dst, body []byte, sets []nestedSet) []byte {
+	for _, set := range sets {
+		dst = set.append(nil, body)
+		body = dst
+	}
+	return dst
+}
+
+// append appends the body, a valid JSON object, with the set.
+func (set *nestedSet) append(dst, body []byte) []byte {
+	container := memberOf(body, 0, set.container)
+	if !container.found || body[container.at] != '{' {
+		object := append(append([]byte{'{'}, set.member()...), '}')
+		member := append(append(request.AppendString(nil, set.container), ':'), object...)
+		return container.put(dst, body, member, object)
+	}
+	inner := memberOf(body, container.at, set.key)
+	if inner.found && body[inner.at] != 'n' && !set.force {
+		return append(dst, body...)
+	}
+	return inner.put(dst, body, set.member(), set.value)
+}
+
+func (set *nestedSet) member() []byte {
+	return append(append(request.AppendString(nil, set.key), ':'), set.value...)
+}
+
+// spot is where a member's value lies in a document, or where the object ends that has no such member.
+type spot struct {
+	at, end int
+	found   bool
+	empty   bool // the object has no members
+}
+
+// put appends the document with a value in the place of the one that was found, or with a further member.
+func (p spot) put(dst, doc, member, value []byte) []byte {
+	dst = append(dst, doc[:p.at]...)
+	switch {
+	case p.found:
+		dst = append(dst, value...)
+	case p.empty:
+		dst = append(dst, member...)
+	default:
+		dst = append(append(dst, ','), member...)
+	}
+	return append(dst, doc[p.end:]...)
+}
+
+// memberOf finds a member of the object at doc[at].
+func memberOf(doc []byte, at int, name string) (p spot) {
+	f := jsonscan.Fields{Cursor: jsonscan.Cursor{B: doc, I: at}}
+	f.Enter('{')
+	p.empty = true
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		p.empty = false
+		same := sameName(string(k), name)
+		f.Peek()
+		from := f.I
+		f.Skip()
+		if same {
+			return spot{at: from, end: f.I, found: true}
+		}
+	}
+	p.at, p.end = f.I-1, f.I-1
+	return p
+}
+
+// sameName says that two names differ at most in their case, camel or snake.
+func sameName(a, b string) bool {
+	return a == b || strings.EqualFold(strings.ReplaceAll(a, "_", ""), b)
+}
+
+// appendGeminiModel appends the body of an operation of Gemini's API. The model is in the path; where the body names it
+// once more, it must be the same.
+func appendGeminiModel(dst, body []byte, op dialect.Op, model string) []byte {
+	name := request.AppendString(nil, "models/"+strings.TrimPrefix(model, "models/"))
+	switch op {
+	case dialect.OpBatchEmbed:
+		requests := memberOf(body, 0, "requests")
+		if !requests.found || body[requests.at] != '[' {
+			return append(dst, body...)
+		}
+		return appendEachModel(dst, body, requests.at, name)
+	case dialect.OpCount:
+		if inner := memberOf(body, 0, "generateContentRequest"); inner.found && body[inner.at] == '{' {
+			return replaceModel(dst, body, inner.at, name)
+		}
+	}
+	return replaceModel(dst, body, 0, name)
+}
+
+func replaceModel(dst, body []byte, at int, name []byte) []byte {
+	if p := memberOf(body, at, "model"); p.found {
+		return p.put(dst, body, nil, name)
+	}
+	return append(dst, body...)
+}
+
+// appendEachModel appends the body with another model in every object of the list at body[at].
+func appendEachModel(dst, body []byte, at int, name []byte) []byte {
+	c := jsonscan.Cursor{B: body, I: at}
+	done := 0
+	c.Enter('[')
+	for ok := c.More(']', true); ok; ok = c.More(']', false) {
+		if c.Peek() == '{' {
+			if p := memberOf(body, c.I, "model"); p.found {
+				dst = append(append(dst, body[done:p.at]...), name...)
+				done = p.end
+			}
+		}
+		c.Skip()
+	}
+	return append(dst, body[done:]...)
+}
+
+// storeOf is what a version's parameters say about store. Other parameters that make the answer depend on what the
+// provider keeps are the client's alone.
+func storeOf(params []wire.Param) (store string, err error) {
+	for _, p := range params {
+		switch p.Key {
+		case "store":
+			store = string(p.Value)
+		case "previous_response_id", "conversation", "background":
+			return "", fmt.Errorf("%s cannot be set by a version; leave it to the clients", p.Key)
+		}
+	}
+	return store, nil
+}
+
+// tokenLimits are the names of the bound on an answer's length. They stand for one another, so that a version's
+// parameters fit every operation and a client cannot step around a forced bound by using its other name.
+var tokenLimits = []string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
+
+// sets are a version's parameters as edits of one operation's bodies.
+func sets(op dialect.Op, params []wire.Param) []request.Set {
+	out := make([]request.Set, 0, len(params))
+	limited := false
+	for _, p := range params {
+		set := request.Set{Key: p.Key, Value: p.Value}
+		if slices.Contains(tokenLimits, p.Key) {
+			if op == dialect.OpEmbeddings || limited {
+				continue
+			}
+			limited = true
+			set.Key = limitName(op, p.Key)
+			for _, name := range tokenLimits {
+				if name != set.Key {
+					set.Aliases = append(set.Aliases, name)
+				}
+			}
+		}
+		out = append(out, set)
+	}
+	return out
+}
+
+// limitName is what an operation calls the bound on its answer's length.
+func limitName(op dialect.Op, key string) string {
+	switch {
+	case op == dialect.OpResponses:
+		return "max_output_tokens"
+	case op == dialect.OpChat && key == "max_completion_tokens":
+		return key
+	}
+	return "max_tokens"
+}
