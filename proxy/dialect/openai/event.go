@@ -17,7 +17,7 @@ func (Codec) Event(op dialect.Op, st *dialect.Stream, name, data []byte) (dialec
 	kind, ok := dialect.Delta, true
 	switch op {
 	case dialect.OpChat, dialect.OpCompletions:
-		if len(name) == 0 && sameShape(&st.Memo, data) {
+		if len(name) == 0 && st.Memo.Same(data) {
 			st.Events++
 			return dialect.Delta, nil
 		}
@@ -105,7 +105,7 @@ func (e *chunk) apply(st *dialect.Stream, data []byte) dialect.Kind {
 		return dialect.Delta
 	}
 	if e.count == 1 && e.textN > 0 && e.ended == 0 && !e.usage.Known {
-		keepShape(&st.Memo, data, e.textAt, e.textN)
+		st.Memo.Keep(data, e.textAt, e.textN)
 	}
 	return dialect.First
 }
@@ -178,27 +178,4 @@ func (e *chunk) readText(c *jsonscan.Cursor) {
 	if n := len(c.Str()); n > 0 {
 		e.textAt, e.textN, e.content = at, n, true
 	}
-}
-
-// keepShape remembers what stands around the n bytes of text at data[at].
-func keepShape(m *dialect.Memo, data []byte, at, n int) {
-	if len(data)-n > len(m.Bytes) {
-		m.Head = 0
-		return
-	}
-	m.Head = uint16(copy(m.Bytes[:], data[:at]))
-	m.Tail = uint16(copy(m.Bytes[at:], data[at+n:]))
-}
-
-// sameShape reports whether data is the remembered event with another text, not empty and free of escapes. Such
-// an event is as valid as that one was and tells the same: a plain delta.
-func sameShape(m *dialect.Memo, data []byte) bool {
-	head, tail := int(m.Head), int(m.Tail)
-	if head == 0 || len(data) <= head+tail {
-		return false
-	}
-	text := data[head : len(data)-tail]
-	return string(data[:head]) == string(m.Bytes[:head]) &&
-		string(data[len(data)-tail:]) == string(m.Bytes[head:head+tail]) &&
-		jsonscan.Span(text, 0) == len(text)
 }

@@ -2,14 +2,6 @@ package openai
 
 import "github.com/wedge-proxy/wedge/proxy/dialect"
 
-func readChat(body []byte, c *dialect.Chat) error { return noForm("request", dialect.OpChat) }
-func readCompletions(body []byte, c *dialect.Chat) error {
-	return noForm("request", dialect.OpCompletions)
-}
-func appendChatRequest(dst []byte, c *dialect.Chat, model string, stream bool) ([]byte, dialect.FieldSet, error) {
-	return dst, 0, noForm("request", dialect.OpChat)
-}
-func chatFieldName(f dialect.Field) string { return "" }
 func readChatReply(op dialect.Op, body []byte, r *dialect.Reply) error {
 	return noForm("answer", op)
 }

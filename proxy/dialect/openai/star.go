@@ -113,5 +113,5 @@ func (Codec) AppendVectors(dst []byte, op dialect.Op, v *dialect.Vectors, asked 
 
 // noForm is the error for what an operation has no form of.
 func noForm(what string, op dialect.Op) error {
-	return fmt.Errorf("the operation %s has no %s of this dialect: %w", op, what, dialect.ErrInexpressible)
+	return fmt.Errorf("the operation %s has no %s that could be carried between dialects: it %w", op, what, dialect.ErrInexpressible)
 }
