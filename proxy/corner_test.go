@@ -66,6 +66,7 @@ models:
   - {name: kept, cache: {mode: exact, ttl: 1h}, versions: [{version: 1.0.0, status: production, targets: [{provider: one, model: m}]}]}
   - {name: stores, cache: {mode: exact, ttl: 1h}, versions: [{version: 1.0.0, status: production, force: {store: true}, targets: [{provider: one, model: m}]}]}
   - {name: pair, versions: [{version: 1.0.0, status: production, targets: [{provider: one, model: m, timeout: 5s}, {provider: two, model: m, timeout: 5s}]}]}
+  - {name: brief, versions: [{version: 1.0.0, status: production, targets: [{provider: one, model: m, timeout: 1s}]}]}
 prices: [{provider: one, model: m, input: 1000, output: 2000}]
 keys: [{name: k, id: wk_abcdefghijkl, hash: "sha256:%[2]x", models: ["*"], tenant: t, may: [direct], passthrough: [one]}]
 `, provider, wire.HashKey([]byte(testKey))))

@@ -111,6 +111,9 @@ func (x *exchange) follow() (done bool, e *dialect.Error) {
 func (x *exchange) openFlight(first []byte, err error) {
 	x.leads = false
 	x.up.billed = x.bill()
+	if !x.up.raw {
+		x.up.heartbeat = x.s.o.Heartbeat
+	}
 	x.flight.Open(first, err)
 }
 

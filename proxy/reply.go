@@ -130,8 +130,8 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 		if err == nil && x.late() {
 			err = errLate
 		}
-		ended := false
-		if err == nil && x.edits(true) {
+		ended, quiet := false, err == nil && len(part) == 0
+		if err == nil && !quiet && x.edits(true) {
 			part, ended, err = x.editPart(part)
 		}
 		if err != nil {
@@ -148,10 +148,17 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 			part = append(x.appendReceipt(append(x.out[:0], part[:at]...)), part[at:]...)
 			x.out = part[:0]
 		}
-		if len(part) == 0 {
+		switch {
+		case quiet && x.array:
+			part = heartbeat[1:]
+		case quiet:
+			part = heartbeat
+		case len(part) == 0:
 			continue
+		default:
+			part = x.frame(part)
 		}
-		n, err := w.Write(x.frame(part))
+		n, err := w.Write(part)
 		x.sent += int64(n)
 		if err != nil {
 			x.gone = true
@@ -169,6 +176,9 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 		}
 	}
 }
+
+// heartbeat is a comment to readers of SSE, and without its colon white space to those of JSON.
+var heartbeat = []byte(":\n\n")
 
 // lastEvent is where the last of whole events begins.
 func lastEvent(events []byte) (at int) {

@@ -50,6 +50,7 @@ type Options struct {
 	MaxAnswer    int           // bytes of a whole answer; default 64 MiB
 	ReadTimeout  time.Duration // for a request to arrive; default 60 s
 	WriteTimeout time.Duration // for a client to take some bytes; default 30 s
+	Heartbeat    time.Duration // of silence in a stream, after which a comment tells that it goes on; default 15 s
 	IdleTimeout  time.Duration // of a client's connection between requests; default 120 s
 	MaxInFlight  int           // requests under way; default 65,536
 }
@@ -77,6 +78,7 @@ func (o *Options) fill() error {
 	orDefault(&o.ReadTimeout, time.Minute)
 	orDefault(&o.WriteTimeout, 30*time.Second)
 	orDefault(&o.IdleTimeout, 2*time.Minute)
+	orDefault(&o.Heartbeat, 15*time.Second)
 	return nil
 }
 

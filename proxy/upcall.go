@@ -32,6 +32,8 @@ type upcall struct {
 	raw      bool           // bytes of an operation that the node does not read
 	relay    *dialect.Relay // into the clients' dialect; nil where it is the target's
 
+	heartbeat time.Duration // how long silence may last until readers are told; 0: for ever
+
 	target  *target // of the attempt under way, or of the answer
 	outcome route.Outcome
 	active  bool // counted in at target and its provider
@@ -94,7 +96,7 @@ func (u *upcall) reset() {
 
 // begin forgets the previous attempt's stream: the next one answers the operation op, for clients of another or the same.
 func (u *upcall) begin(op, client dialect.Op) {
-	u.op, u.relay, u.words = op, nil, nil
+	u.op, u.relay, u.words, u.heartbeat = op, nil, nil, 0
 	if op != client {
 		u.relay = new(dialect.Relay)
 		u.relay.Begin(u.dialects, op, client)
@@ -167,7 +169,9 @@ func (u *upcall) Pull(dst []byte) (out []byte, err error) {
 
 func (u *upcall) pull(dst []byte) ([]byte, error) {
 	for {
-		if err := u.call.Wait(); err != nil {
+		if err := u.call.WaitFor(u.heartbeat); err == upstream.ErrQuiet {
+			return dst, stream.ErrQuiet
+		} else if err != nil {
 			return u.atEnd(dst, err)
 		}
 		if dst == nil {

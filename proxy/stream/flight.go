@@ -24,6 +24,9 @@ type Source interface {
 // ErrGone tells a reader that its own client has left.
 var ErrGone = errors.New("the client left")
 
+// ErrQuiet is what a source returns together with no bytes when none came for a while: the answer goes on.
+var ErrQuiet = errors.New("nothing came for a while")
+
 // ErrHandover tells a waiting reader that the flight ended for a reason of its leader's own: ask again.
 var ErrHandover = errors.New("the leader gave up")
 
@@ -59,6 +62,7 @@ type Flight struct {
 	base                    int // offset of buf[0] in the answer
 	buf                     []byte
 	tail, tailEnd, terminal int
+	beats                   int // how often the source was quiet
 	err                     error
 	result                  any
 }
@@ -71,6 +75,7 @@ type Reader struct {
 	// who pulls cannot let go before bytes come.
 	Timed bool
 	off   int
+	beats int
 	gone  bool
 	late  bool // gone because its time was up
 }
@@ -93,7 +98,7 @@ func (f *Flight) Reset(src Source, r *Reader, shared bool) {
 	f.one[0] = r
 	f.readers = f.one[:1]
 	f.base, f.buf, f.err, f.result = 0, nil, nil, nil
-	f.tail, f.tailEnd, f.terminal = -1, -1, -1
+	f.tail, f.tailEnd, f.terminal, f.beats = -1, -1, -1, 0
 }
 
 // Join adds a reader, or says that the flight takes none any more.
@@ -144,7 +149,8 @@ func (f *Flight) Await(r *Reader) (result any, err error) {
 	return nil, nil
 }
 
-// Next blocks until there are bytes that r has not had and returns them; they are valid until its next call.
+// Next blocks until there are bytes that r has not had and returns them; they are valid until its next call. No bytes and
+// no error mean that none came for a while.
 // atTerminal says that they begin with the terminal event. It returns io.EOF after a good end, ErrGone when r's
 // client left, and otherwise what ended the answer.
 func (f *Flight) Next(r *Reader) (part []byte, atTerminal bool, err error) {
@@ -164,6 +170,9 @@ func (f *Flight) Next(r *Reader) (part []byte, atTerminal bool, err error) {
 			return part, atTerminal, nil
 		case f.err != nil:
 			return nil, false, f.err
+		case r.beats != f.beats:
+			r.beats = f.beats
+			return nil, false, nil
 		case f.pulling || f.full():
 			f.cond.Wait()
 		case r.Timed && f.shared:
@@ -290,7 +299,7 @@ func (f *Flight) pull() {
 	f.mu.Lock()
 	f.pulling = false
 	f.publish(out, err)
-	if err != nil && !f.closed {
+	if err != nil && err != ErrQuiet && !f.closed {
 		f.closed = true
 		f.mu.Unlock()
 		f.src.Close()
@@ -301,7 +310,11 @@ func (f *Flight) pull() {
 func (f *Flight) publish(out []byte, err error) {
 	f.buf = out
 	f.tail, f.tailEnd, f.terminal = f.src.Marks()
-	if err != nil {
+	switch err {
+	case nil:
+	case ErrQuiet:
+		f.beats++
+	default:
 		f.phase, f.err = ended, err
 	}
 	if len(f.readers) > 1 {

@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,9 +27,11 @@ type Call struct {
 
 	endpoint     *Endpoint
 	chunkTimeout time.Duration
-	headRequest  bool // the method is HEAD
-	sent         bool // bytes of the request may have left
-	answered     bool // bytes of an answer have come
+	quiet        time.Duration // of the wait under way, if it is not to end the call
+	silent       time.Time     // since when such waits have brought nothing
+	headRequest  bool          // the method is HEAD
+	sent         bool          // bytes of the request may have left
+	answered     bool          // bytes of an answer have come
 	head         head
 	body         body
 	err          error // what every further read returns
@@ -60,6 +64,15 @@ func (c *Call) Wait() error {
 		return err
 	}
 	_, err := c.await()
+	return err
+}
+
+// WaitFor is Wait for so long at most, 0 for ever: then it returns ErrQuiet, the call is as good as before, and the chunk
+// timeout still counts from the last byte that came.
+func (c *Call) WaitFor(d time.Duration) error {
+	c.quiet = d
+	err := c.Wait()
+	c.quiet = 0
 	return err
 }
 
@@ -230,10 +243,14 @@ func (c *Call) fill() error {
 	if err == nil {
 		err = c.conn.fill()
 	}
-	if err != nil {
-		return c.ended(err)
+	switch {
+	case err == nil:
+		c.silent = time.Time{}
+		return nil
+	case c.quiet > 0 && errors.Is(err, os.ErrDeadlineExceeded) && (c.chunkTimeout <= 0 || time.Since(c.silent) < c.chunkTimeout):
+		return ErrQuiet
 	}
-	return nil
+	return c.ended(err)
 }
 
 // fillInto waits for bytes that are all payload and reads them into p.
@@ -254,6 +271,16 @@ func (c *Call) setTimeout() error {
 	var deadline time.Time
 	if c.chunkTimeout > 0 {
 		deadline = time.Now().Add(c.chunkTimeout)
+	}
+	if c.quiet > 0 {
+		now := time.Now()
+		if c.silent.IsZero() {
+			c.silent = now
+		}
+		soon := now.Add(c.quiet)
+		if deadline = c.silent.Add(c.chunkTimeout); c.chunkTimeout <= 0 || soon.Before(deadline) {
+			deadline = soon
+		}
 	}
 	return c.conn.tcp.SetDeadline(deadline)
 }
@@ -338,7 +365,7 @@ func (c *Call) Reset() {
 // begin forgets the previous attempt, but not an Abort.
 func (c *Call) begin(e *Endpoint, req *Request) {
 	c.endpoint = e
-	c.chunkTimeout = req.ChunkTimeout
+	c.chunkTimeout, c.silent = req.ChunkTimeout, time.Time{}
 	c.headRequest = string(req.Method) == "HEAD"
 	c.sent, c.answered = false, false
 	c.head.reset()

@@ -19,6 +19,9 @@ var (
 	ErrRequest  = errors.New("the request cannot be sent as it is")              // a target or head that would break the framing: nothing was sent
 )
 
+// ErrQuiet is what WaitFor returns when nothing came in time. It is no failure.
+var ErrQuiet = errors.New("nothing came for a while")
+
 // ErrBodyTooLarge is returned by AppendAll for a body that is longer than its bound.
 var ErrBodyTooLarge = errors.New("the answer's body is larger than allowed")
 
