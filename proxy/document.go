@@ -175,13 +175,28 @@ func (x *exchange) digestDocument() documentDigest {
 		return digest
 	}
 	x.parseAgain()
-	if !x.appendShared() {
+	if !x.appendShared() && !x.appendRenamed(edits) {
 		x.keyBuf = x.view.AppendCanonical(x.keyBuf[:0], edits)
 		x.digest.op = x.op
 	}
 	x.digest.sum = sha256.Sum256(x.keyBuf)
 	x.known.learnDigest(edits, x.digest)
 	return x.digest
+}
+
+// appendRenamed is for chats that bound their answer by OpenAI's newer name for it: either name has the same key.
+func (x *exchange) appendRenamed(edits *request.Edits) (ok bool) {
+	if x.op != dialect.OpChat {
+		return false
+	}
+	x.lines, ok = x.view.AppendRenamed(x.lines[:0], "max_completion_tokens", "max_tokens")
+	if !ok || x.chat.Parse(x.lines) != nil {
+		return false
+	}
+	x.keyBuf = x.chat.AppendCanonical(x.keyBuf[:0], edits)
+	x.chat.Reset()
+	x.digest.op = x.op
+	return true
 }
 
 // shareable says that a request of another operation may have the key of a chat.

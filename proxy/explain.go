@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ type facts struct {
 	usage                                   dialect.Usage
 	cost, bytes                             int64
 	status, attempts                        int
-	code, message                           string
+	code, message, dropped                  string
 }
 
 type triedRecord struct {
@@ -118,7 +119,8 @@ type explanation struct {
 	Provider   string            `json:"provider,omitempty"`
 	Target     string            `json:"target,omitempty"`
 	Attempts   []explainedTry    `json:"attempts"`
-	Usage      *explainedUsage   `json:"usage,omitempty"`
+	Dropped    string            `json:"dropped,omitempty"`
+	Usage      json.RawMessage   `json:"usage,omitempty"`
 	CostUSD    *float64          `json:"cost_usd,omitempty"`
 	Timing     explainedTiming   `json:"timing_ms"`
 	Bytes      int64             `json:"bytes"`
@@ -157,13 +159,6 @@ type explainedTry struct {
 	TookMS   float64 `json:"took_ms"`
 }
 
-type explainedUsage struct {
-	Input     int64 `json:"input_tokens"`
-	Cached    int64 `json:"cached_tokens"`
-	Output    int64 `json:"output_tokens"`
-	Reasoning int64 `json:"reasoning_tokens"`
-}
-
 type explainedTiming struct {
 	Total      float64 `json:"total"`
 	Overhead   float64 `json:"overhead"`
@@ -177,7 +172,7 @@ func (r *record) explain() *explanation {
 	e := &explanation{
 		RequestID: string(r.id[:]), Time: r.start.UTC(), Operation: r.op.String(), Stream: r.stream, Status: r.status,
 		Error: r.code, Message: r.message, Key: r.key, Tenant: r.tenant, Bundle: r.digest, Model: r.model,
-		Provider: r.provider, Target: r.target, Attempts: []explainedTry{}, Bytes: r.bytes,
+		Provider: r.provider, Target: r.target, Dropped: r.dropped, Attempts: []explainedTry{}, Bytes: r.bytes,
 		Timing: explainedTiming{millis(r.took), millis(r.overhead), millis(r.upstream), millis(r.firstToken)},
 	}
 	if r.version != "" {
@@ -199,7 +194,7 @@ func (r *record) explain() *explanation {
 		e.Attempts = append(e.Attempts, explainedTry{t.version, t.target, t.provider, t.result, t.status, millis(t.took)})
 	}
 	if r.usage.Known {
-		e.Usage = &explainedUsage{r.usage.Input, r.usage.Cached, r.usage.Output, r.usage.Reasoning}
+		e.Usage = appendUsage(nil, &r.usage)
 	}
 	if r.cost != budget.Unknown {
 		usd := float64(r.cost) / 1e9

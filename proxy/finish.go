@@ -74,7 +74,7 @@ func (x *exchange) describe(r *record) {
 	r.facts = facts{
 		id: x.id.text, start: x.start, took: x.overhead, op: x.op, stream: x.streaming, status: x.status, bytes: x.sent,
 		why: x.why, cache: x.cache.String(), reason: x.reason, usage: x.usage, cost: x.cost, overhead: x.overhead,
-		upstream: x.upstream, firstToken: x.firstToken, attempts: x.plan.attempts, digest: x.snap.Digest,
+		upstream: x.upstream, firstToken: x.firstToken, attempts: x.plan.attempts, digest: x.snap.Digest, dropped: x.dropped,
 	}
 	if x.streamed || !x.cache.hit() { // a hit is over when its first byte is
 		r.took = time.Since(x.start)

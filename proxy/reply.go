@@ -299,11 +299,24 @@ func (x *exchange) appendReceipt(dst []byte) []byte {
 	return append(dst, "}\n\n"...)
 }
 
+// appendUsage appends a usage as JSON: what every answer tells, and what else this one does.
 func appendUsage(dst []byte, u *dialect.Usage) []byte {
 	dst = strconv.AppendInt(append(dst, `{"input_tokens":`...), u.Input, 10)
 	dst = strconv.AppendInt(append(dst, `,"cached_tokens":`...), u.Cached, 10)
 	dst = strconv.AppendInt(append(dst, `,"output_tokens":`...), u.Output, 10)
 	dst = strconv.AppendInt(append(dst, `,"reasoning_tokens":`...), u.Reasoning, 10)
+	for _, more := range [...]struct {
+		name string
+		n    int64
+	}{
+		{"cache_write_tokens", u.CacheWrite}, {"cache_write_hour_tokens", u.CacheWriteHour}, {"audio_input_tokens", u.AudioInput},
+		{"audio_output_tokens", u.AudioOutput}, {"image_input_tokens", u.ImageInput}, {"image_output_tokens", u.ImageOutput},
+	} {
+		if more.n > 0 {
+			dst = append(append(append(dst, `,"`...), more.name...), `":`...)
+			dst = strconv.AppendInt(dst, more.n, 10)
+		}
+	}
 	return append(dst, '}')
 }
 

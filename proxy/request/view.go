@@ -106,3 +106,19 @@ func (v *View) Field(name string) (raw []byte, ok bool) {
 	}
 	return v.raw(&v.top[k]), true
 }
+
+// AppendRenamed appends the body with another name for a top-level member. It returns false, and appends nothing, if the
+// body has no such member or has one of the new name.
+func (v *View) AppendRenamed(dst []byte, from, to string) (out []byte, ok bool) {
+	k := v.find([]byte(from))
+	if k < 0 || v.find([]byte(to)) >= 0 {
+		return dst, false
+	}
+	m := &v.top[k]
+	at, end := int(m.key), int(m.key+m.keyLen)
+	if m.flags&decodedKey != 0 { // the name lies elsewhere; where it is written ends before the colon
+		return dst, false
+	}
+	dst = append(append(dst, v.body[:at]...), to...)
+	return append(dst, v.body[end:]...), true
+}

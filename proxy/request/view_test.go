@@ -146,3 +146,20 @@ func TestResetKeepsOrdinaryBuffersOnly(t *testing.T) {
 	assert.Zero(t, cap(v.order))
 	assert.Zero(t, cap(v.decoded))
 }
+
+func TestAppendRenamed(t *testing.T) {
+	var v View
+	for body, want := range map[string]string{
+		`{"b":1,"a":2}`:            `{"c":1,"a":2}`,
+		` { "b" : {"b":1} } `:      ` { "c" : {"b":1} } `,
+		`{"a":{"b":1}}`:            "",
+		`{"b":1,"c":2}`:            "",
+		`{"\u0062":1}`:             "",
+		`{"b":null,"cc":1,"bb":1}`: `{"c":null,"cc":1,"bb":1}`,
+	} {
+		require.NoError(t, v.Parse([]byte(body)))
+		out, ok := v.AppendRenamed([]byte("x"), "b", "c")
+		assert.Equal(t, want != "", ok, body)
+		assert.Equal(t, "x"+want, string(out), body)
+	}
+}
