@@ -235,7 +235,7 @@ func (w *requestWriter) calls(parts []dialect.Part) {
 			continue
 		}
 		w.dst = appendText(append(w.dst, listed(n)...), `{"id":`, p.ID)
-		w.dst = append(appendFunction(w.dst, p), '}')
+		w.dst = appendFunction(w.dst, p)
 		switch {
 		case p.Signature == nil:
 		case p.Signer == dialect.Gemini && w.takesGemini():
@@ -249,10 +249,10 @@ func (w *requestWriter) calls(parts []dialect.Part) {
 	w.dst = append(w.dst, ']')
 }
 
-// appendFunction appends the type of a call and its function, without the brace that ends the call.
+// appendFunction appends the type of a call and its function, as members with a comma before them.
 func appendFunction(dst []byte, p *dialect.Part) []byte {
 	dst = appendText(dst, `,"type":"function","function":{"name":`, p.Name)
-	return append(dialect.AppendArgsText(append(dst, `,"arguments":"`...), p.Args), '"')
+	return append(dialect.AppendArgsText(append(dst, `,"arguments":"`...), p.Args), `"}`...)
 }
 
 // results writes what tools answered, one message each. They take text alone: pictures and files follow in a message of
