@@ -206,12 +206,12 @@ func (w *requestWriter) thoughts(parts []dialect.Part) {
 	for i := range parts {
 		p := &parts[i]
 		switch {
-		case p.Kind != dialect.PartThinking && p.Kind != dialect.PartHidden:
-		case p.Signature != nil && p.Signer == dialect.Gemini && w.takesGemini():
+		case p.Kind != dialect.PartThinking && p.Kind != dialect.PartHidden && !signedText(p):
+		case len(p.Signature) > 0 && p.Signer == dialect.Gemini && w.takesGemini():
 			signature = p.Signature
-		case p.Signature != nil || p.Kind == dialect.PartHidden:
+		case len(p.Signature) > 0 || p.Kind == dialect.PartHidden:
 			w.left.Add(dialect.FieldSignature)
-		default:
+		case p.Kind == dialect.PartThinking:
 			if !open {
 				w.dst, open = append(w.dst, `,"reasoning_content":"`...), true
 			}
@@ -237,7 +237,7 @@ func (w *requestWriter) calls(parts []dialect.Part) {
 		w.dst = appendText(append(w.dst, listed(n)...), `{"id":`, p.ID)
 		w.dst = appendFunction(w.dst, p)
 		switch {
-		case p.Signature == nil:
+		case len(p.Signature) == 0:
 		case p.Signer == dialect.Gemini && w.takesGemini():
 			w.dst = append(appendSigned(append(w.dst, `,"extra_content":{`...), p.Signature), '}')
 		default:

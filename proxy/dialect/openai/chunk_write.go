@@ -134,6 +134,7 @@ func (w *chunkWriter) delta(e *dialect.Event) {
 	}
 	switch e.Kind {
 	case dialect.EventText:
+		a.called = false
 		w.string(a, `"content":"`, e.Text)
 	case dialect.EventRefusal:
 		a.refused = true

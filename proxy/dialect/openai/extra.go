@@ -120,7 +120,7 @@ func appendExtra(dst []byte, parts []dialect.Part) []byte {
 		for i := range parts {
 			p := &parts[i]
 			hidden := p.Kind == dialect.PartHidden
-			if !hidden && p.Kind != dialect.PartThinking || p.Signature == nil || p.Signer != signer {
+			if !hidden && p.Kind != dialect.PartThinking && !signedText(p) || len(p.Signature) == 0 || p.Signer != signer {
 				continue
 			}
 			if signer == dialect.Gemini { // it signs once in a message; the last word counts
@@ -147,6 +147,9 @@ func appendExtra(dst []byte, parts []dialect.Part) []byte {
 	copy(dst[start:], head)
 	return append(dst, '}')
 }
+
+// signedText says that p is a text with Google's signature, which it gives to the last one, too.
+func signedText(p *dialect.Part) bool { return p.Kind == dialect.PartText && p.Signer == dialect.Gemini }
 
 // comma is a comma between two members, nothing before the first.
 func comma(needed bool) string {

@@ -55,7 +55,8 @@ func appendChatReply(dst []byte, r *dialect.Reply) ([]byte, error) {
 			dst = append(dst, ',')
 		}
 		dst = strconv.AppendInt(append(dst, `{"index":`...), int64(a.Index), 10)
-		dst, refused := appendMessage(append(dst, `,"message":`...), r.ID, parts)
+		var refused bool
+		dst, refused = appendMessage(append(dst, `,"message":`...), r.ID, parts)
 		dst = append(dst, `,"logprobs":`...)
 		if a.LogProbs == nil {
 			dst = append(dst, "null"...)
@@ -96,9 +97,7 @@ func appendMessage(dst []byte, id dialect.Written, parts []dialect.Part) (out []
 	if counts[dialect.PartThinking] > 0 {
 		dst = appendJoined(append(dst, `,"reasoning_content":`...), parts, dialect.PartThinking)
 	}
-	if counts[dialect.PartThinking]+counts[dialect.PartHidden] > 0 {
-		dst = appendExtra(dst, parts)
-	}
+	dst = appendExtra(dst, parts)
 	if counts[dialect.PartImage]+counts[dialect.PartAudio] > 0 {
 		dst = appendMedia(dst, id, parts)
 	}
@@ -160,7 +159,7 @@ func appendCalls(dst []byte, id dialect.Written, parts []dialect.Part) []byte {
 			dst = appendCallID(dst, id, n)
 		}
 		dst = appendFunction(append(dst, '"'), p)
-		if p.Signature != nil {
+		if len(p.Signature) > 0 {
 			dst = append(appendCallSignature(append(dst, ','), p.Signature, p.Signer), '}')
 		} else {
 			dst = append(dst, '}')
