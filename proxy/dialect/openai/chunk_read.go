@@ -2,6 +2,7 @@ package openai
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
@@ -94,6 +95,7 @@ func (s *chunkReading) end(events []dialect.Event) []dialect.Event {
 		s.began = true
 		events = append(events, dialect.Event{Kind: dialect.EventStart})
 	}
+	slices.SortFunc(s.answers, func(a, b answerReading) int { return a.index - b.index })
 	for i := range s.answers {
 		a := &s.answers[i]
 		e := dialect.Event{Kind: dialect.EventFinish, Answer: a.index}
