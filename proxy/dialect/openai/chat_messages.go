@@ -186,8 +186,10 @@ func (r *requestReader) answer(m *chatMessage) error {
 	} else if text := m.reasoned(); len(text) > 0 {
 		c.Parts = append(c.Parts, dialect.Part{Kind: dialect.PartThinking, Text: text})
 	}
-	if err := r.content(&c.Parts, m.content); err != nil {
-		return err
+	if m.calls == nil && m.functionCall == nil && m.refusal == nil || !isHollow(m.content) { // an empty text beside them says nothing
+		if err := r.content(&c.Parts, m.content); err != nil {
+			return err
+		}
 	}
 	if text := inside(m.refusal); len(text) > 0 {
 		c.Parts = append(c.Parts, dialect.Part{Kind: dialect.PartRefusal, Text: text})

@@ -252,7 +252,15 @@ func (w *requestWriter) calls(parts []dialect.Part) {
 // appendFunction appends the type of a call and its function, as members with a comma before them.
 func appendFunction(dst []byte, p *dialect.Part) []byte {
 	dst = appendText(dst, `,"type":"function","function":{"name":`, p.Name)
-	return append(dialect.AppendArgsText(append(dst, `,"arguments":"`...), p.Args), `"}`...)
+	dst = append(dst, `,"arguments":"`...)
+	if !isObject(p.Args) {
+		return append(dialect.AppendArgsText(dst, p.Args), `"}`...)
+	}
+	at := len(dst)
+	dst = appendCompact(dst, p.Args)
+	end := len(dst)
+	dst = dialect.AppendArgsText(dst, dst[at:end:end])
+	return append(dst[:at+copy(dst[at:], dst[end:])], `"}`...)
 }
 
 // results writes what tools answered, one message each. They take text alone: pictures and files follow in a message of

@@ -146,8 +146,9 @@ func readVectors(body []byte, v *dialect.Vectors) error {
 	return nil
 }
 
-// appendVectors appends an answer of embeddings, encoded as the client asked for.
+// appendVectors appends an answer of embeddings, encoded as the client asked for; nothing with an error.
 func appendVectors(dst []byte, v *dialect.Vectors, asked *dialect.Embedding, model string) (out []byte, err error) {
+	start := len(dst)
 	dst = append(dst, `{"object":"list","data":[`...)
 	for i, item := range v.Items {
 		if i > 0 {
@@ -164,7 +165,7 @@ func appendVectors(dst []byte, v *dialect.Vectors, asked *dialect.Embedding, mod
 			dst, err = appendNumbers(dst, item)
 		}
 		if err != nil {
-			return dst, err
+			return dst[:start], err
 		}
 		dst = append(dst, '}')
 	}
