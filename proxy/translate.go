@@ -11,7 +11,12 @@ import (
 
 // asked is what the client wants an entry of the cache to be.
 func (x *exchange) asked() cache.Asked {
-	return cache.Asked{Op: x.op, Stream: x.streaming, Body: x.requestBody(), Model: x.model.Name}
+	return cache.Asked{Client: x.reads(), Stream: x.streaming}
+}
+
+// reads is what an answer in another dialect must know of the client.
+func (x *exchange) reads() dialect.Client {
+	return dialect.Client{Op: x.op, Body: x.requestBody(), Model: x.model.Name, Created: x.start.Unix()}
 }
 
 // appendBodyFor appends the request's body as a target of a version gets it: the client's bytes with the version's edits,
@@ -83,7 +88,7 @@ func (x *exchange) appendEditedBody(dst []byte, v *version) []byte {
 
 // translateWhole puts a whole answer into the client's dialect. x.out keeps it.
 func (x *exchange) translateWhole(words []byte) (failure *dialect.Error, again bool) {
-	out, lost, err := x.s.o.Dialects.AppendAnswer(nil, x.up.op, words, x.op, x.requestBody(), x.model.Name)
+	out, lost, err := x.s.o.Dialects.AppendAnswer(nil, x.up.op, words, x.reads())
 	if err != nil {
 		if !errors.Is(err, dialect.ErrMalformed) {
 			err = errors.Join(dialect.ErrMalformed, err)

@@ -99,7 +99,7 @@ func (u *upcall) begin(op, client dialect.Op) {
 	u.op, u.relay, u.words, u.heartbeat = op, nil, nil, 0
 	if op != client {
 		u.relay = new(dialect.Relay)
-		u.relay.Begin(u.dialects, op, client)
+		u.relay.Begin(u.dialects, op, client, time.Now().Unix())
 	}
 	u.events = dialect.Stream{}
 	u.rest, u.scanner, u.n, u.read = u.rest[:0], stream.Scanner{Limit: maxEvent}, 0, 0

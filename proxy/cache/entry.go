@@ -53,10 +53,8 @@ func (e *Entry) Weight() int {
 
 // Asked is what a client wants an entry to be.
 type Asked struct {
-	Op     dialect.Op
+	dialect.Client
 	Stream bool
-	Body   []byte // the request's, which answers with vectors follow
-	Model  string // as the client named it
 }
 
 // Answer returns the entry in the form that a client asked for.
@@ -105,7 +103,8 @@ func (e *Entry) answerForeign(a Asked, s *dialect.Set) (*Form, error) {
 			return nil, err
 		}
 	}
-	body, lost, err := s.AppendAnswer(nil, e.Op, whole.Body, a.Op, a.Body, a.Model)
+	a.Created = e.Created.Unix()
+	body, lost, err := s.AppendAnswer(nil, e.Op, whole.Body, a.Client)
 	if err != nil {
 		return nil, err
 	}

@@ -84,12 +84,19 @@ func (s *Set) lost(op Op, left FieldSet, unknown []string) (names []string) {
 	return append(names, unknown...)
 }
 
-// AppendAnswer appends a whole answer of the operation from as one of the operation to; asked is the client's body, and
-// model its model, which answers with vectors follow. lost names what the answer says and the model in the middle has no
-// word for.
-func (s *Set) AppendAnswer(dst []byte, from Op, whole []byte, to Op, asked []byte, model string) (out []byte, lost []string, err error) {
-	if to.Embeds() {
-		out, err = s.appendVectors(dst, from, whole, to, asked, model)
+// Client is what an answer in another dialect than the provider's must know of who reads it.
+type Client struct {
+	Op      Op
+	Body    []byte // the request's, which answers with vectors follow
+	Model   string // as the client named it
+	Created int64  // seconds since 1970, where the provider does not tell
+}
+
+// AppendAnswer appends a whole answer of the operation from as the client reads it. lost names what the answer says and the
+// model in the middle has no word for.
+func (s *Set) AppendAnswer(dst []byte, from Op, whole []byte, to Client) (out []byte, lost []string, err error) {
+	if to.Op.Embeds() {
+		out, err = s.appendVectors(dst, from, whole, to)
 		return out, nil, err
 	}
 	r := replies.Get().(*Reply)
@@ -100,11 +107,14 @@ func (s *Set) AppendAnswer(dst []byte, from Op, whole []byte, to Op, asked []byt
 	if err := s.For(from).ReadReply(from, whole, r); err != nil {
 		return dst, nil, err
 	}
-	out, err = s.For(to).AppendReply(dst, to, r)
+	if r.Created == 0 {
+		r.Created = to.Created
+	}
+	out, err = s.For(to.Op).AppendReply(dst, to.Op, r)
 	return out, slices.Clone(r.Lost), err
 }
 
-func (s *Set) appendVectors(dst []byte, from Op, whole []byte, to Op, asked []byte, model string) ([]byte, error) {
+func (s *Set) appendVectors(dst []byte, from Op, whole []byte, to Client) ([]byte, error) {
 	e, v := embeddings.Get().(*Embedding), vectors.Get().(*Vectors)
 	defer func() {
 		e.Reset()
@@ -112,7 +122,7 @@ func (s *Set) appendVectors(dst []byte, from Op, whole []byte, to Op, asked []by
 		embeddings.Put(e)
 		vectors.Put(v)
 	}()
-	if err := s.For(to).ReadEmbedding(to, asked, e); err != nil {
+	if err := s.For(to.Op).ReadEmbedding(to.Op, to.Body, e); err != nil {
 		return dst, err
 	}
 	if err := s.For(from).ReadVectors(from, whole, v); err != nil {
@@ -121,13 +131,14 @@ func (s *Set) appendVectors(dst []byte, from Op, whole []byte, to Op, asked []by
 	if len(v.Items) != len(e.Inputs) {
 		return dst, fmt.Errorf("%w: %d vectors for %d inputs", ErrMalformed, len(v.Items), len(e.Inputs))
 	}
-	return s.For(to).AppendVectors(dst, to, v, e, model)
+	return s.For(to.Op).AppendVectors(dst, to.Op, v, e, to.Model)
 }
 
 // Relay carries one stream from one operation to another, event by event.
 type Relay struct {
 	set      *Set
 	from, to Op
+	created  int64
 	reading  Reading
 	writing  Writing
 	events   []Event
@@ -136,9 +147,10 @@ type Relay struct {
 	Tail, TailEnd, Terminal int
 }
 
-// Begin makes the relay ready for a stream.
-func (r *Relay) Begin(s *Set, from, to Op) {
-	r.set, r.from, r.to = s, from, to
+// Begin makes the relay ready for a stream. created stands in where the provider does not tell when it began, in seconds
+// since 1970.
+func (r *Relay) Begin(s *Set, from, to Op, created int64) {
+	r.set, r.from, r.to, r.created = s, from, to, created
 	r.reading.Reset()
 	r.writing.Reset()
 }
@@ -157,6 +169,9 @@ func (r *Relay) AppendEvent(dst, name, data []byte) (out []byte, err error) {
 	to := r.set.For(r.to)
 	for i := range r.events {
 		e := &r.events[i]
+		if e.Kind == EventStart && e.Created == 0 {
+			e.Created = r.created
+		}
 		at := len(dst)
 		dst = to.AppendEvent(dst, r.to, &r.writing, e)
 		switch e.Kind {
