@@ -69,7 +69,7 @@ func (a *assembly) add(o object, name []byte) (ok bool) {
 			return false
 		}
 		if usage := a.message.get("usage"); usage != nil && !isNull(usage) {
-			ok = a.usage.overlay(usage)
+			a.usage, ok = members(usage)
 		}
 		return ok
 	case "content_block_start":

@@ -37,7 +37,7 @@ func noForm(what string, op dialect.Op) error {
 // reader reads one request. The first error stays.
 type reader struct {
 	chat  *dialect.Chat
-	lost  *[]string // paths that nothing stands for
+	lost  *[]string // paths that nothing stands for; nil where nobody asks
 	path  string    // of blocks, with a dot at its end
 	err   error
 	cache dialect.Raw // cache_control of the request itself
@@ -56,7 +56,7 @@ func (r *reader) bad(path, name, want string) {
 func (r *reader) refuse(path string, what []byte) {
 	if r.err == nil {
 		r.err = fmt.Errorf("%s %q is known to Anthropic's API alone; leave it out or ask for a model that Anthropic serves: %w",
-			path, what, dialect.ErrInexpressible)
+			path, string(what), dialect.ErrInexpressible) // a copy: what may lie in a Fields
 	}
 }
 
@@ -65,7 +65,7 @@ const unknownMost = 64
 
 // unknown tells of a member unless its value changes nothing.
 func (r *reader) unknown(path string, k []byte, v dialect.Raw) {
-	if idle(v) || len(*r.lost) >= unknownMost {
+	if r.lost == nil || idle(v) || len(*r.lost) >= unknownMost {
 		return
 	}
 	for _, have := range *r.lost {

@@ -97,7 +97,7 @@ func (r *reader) instructions(path string, v dialect.Raw) {
 	for ok = ok && f.More(']', true); ok && r.err == nil; ok = f.More(']', false) {
 		var b block
 		if b.read(r, &f); b.kind != textBlock {
-			r.refuse("the block of "+path, b.name)
+			r.refuse("the block of "+path, b.typed())
 		}
 		r.chat.System = append(r.chat.System, r.part(&b))
 	}
@@ -131,7 +131,7 @@ func (r *reader) content(role dialect.Role, v dialect.Raw) {
 		case b.kind.fits(role):
 			r.block(role, &b)
 		default:
-			r.refuse("messages.content: in this place a block of the type", b.name)
+			r.refuse("messages.content: in this place a block of the type", b.typed())
 		}
 	}
 }
@@ -198,21 +198,23 @@ func (k blockKind) fits(role dialect.Role) bool {
 // block is the members of a content block, as written.
 type block struct {
 	kind                      blockKind
-	name                      []byte // of its type, for errors
+	name                      [32]byte // of its type, for errors
+	nameLen                   int
 	text, signature, source   dialect.Raw
 	id, tool, input, content  dialect.Raw
 	title, failed, cache, ref dialect.Raw
 }
+
+// typed is the name of its type.
+func (b *block) typed() []byte { return b.name[:b.nameLen] }
 
 func (b *block) read(r *reader, f *jsonscan.Fields) {
 	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		switch string(k) {
 		case "type":
-			b.kind = otherBlock
-			if b.name = f.Word(); b.name != nil {
-				b.kind = blockOf(b.name)
-			}
+			word := f.Word()
+			b.kind, b.nameLen = blockOf(word), copy(b.name[:], word)
 		case "text", "thinking", "data":
 			b.text = f.Skip()
 		case "signature":
@@ -294,7 +296,7 @@ func (r *reader) part(b *block) (p dialect.Part) {
 		p.Kind = dialect.PartHidden
 		p.Signature, p.Signer = dialect.CutSignature(dialect.Anthropic, r.must(r.path, "data", b.text))
 	default:
-		r.refuse("messages.content: a block of the type", b.name)
+		r.refuse("messages.content: a block of the type", b.typed())
 	}
 	return p
 }
@@ -323,7 +325,7 @@ func (r *reader) result(b *block) dialect.Part {
 			var inner block
 			inner.read(r, &f)
 			if inner.kind != textBlock && inner.kind != imageBlock && inner.kind != documentBlock {
-				r.refuse("messages.content: within the result of a tool a block of the type", inner.name)
+				r.refuse("messages.content: within the result of a tool a block of the type", inner.typed())
 			}
 			c.Nested = append(c.Nested, r.part(&inner))
 		}

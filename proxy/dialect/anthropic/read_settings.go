@@ -72,7 +72,7 @@ func (r *reader) joined(v dialect.Raw) dialect.Written {
 	for ok = ok && f.More(']', true); ok && r.err == nil; ok = f.More(']', false) {
 		var b block
 		if b.read(r, &f); b.kind != textBlock {
-			r.refuse("messages.content.source: within a document a block of the type", b.name)
+			r.refuse("messages.content.source: within a document a block of the type", b.typed())
 		}
 		if len(c.Scratch) > from {
 			c.Scratch = append(c.Scratch, `\n`...)

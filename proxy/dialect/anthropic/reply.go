@@ -72,7 +72,7 @@ func (in *replyReader) content(f *jsonscan.Fields) {
 		case textBlock, callBlock, thinkingBlock, redactedBlock:
 			in.reply.Parts = append(in.reply.Parts, in.part(&b))
 		default: // what the provider's own tools said
-			in.unknown(in.path, b.name, []byte("true"))
+			in.unknown(in.path, b.typed(), []byte("true"))
 		}
 	}
 	in.signCalls()
@@ -247,15 +247,15 @@ func appendToolUse(dst []byte, id, message dialect.Written, call int, name diale
 
 // appendEnding appends the members that tell why a message ended.
 func appendEnding(dst []byte, f dialect.Finish, sequence, refusal dialect.Written, called bool) []byte {
-	reason := stopReason(f, called, refusal != nil)
+	reason := stopReason(f, called, len(refusal) > 0)
 	dst = append(append(append(dst, `"stop_reason":"`...), reason...), `","stop_sequence":`...)
-	if f == dialect.FinishSequence && sequence != nil {
+	if f == dialect.FinishSequence && len(sequence) > 0 {
 		dst = append(append(append(dst, '"'), sequence...), '"')
 	} else {
 		dst = append(dst, "null"...)
 	}
 	dst = append(dst, `,"stop_details":`...)
-	if refusal == nil {
+	if len(refusal) == 0 {
 		return append(dst, "null"...)
 	}
 	dst = append(append(dst, `{"type":"refusal","category":null,"explanation":"`...), refusal...)

@@ -192,8 +192,7 @@ func (r *reading) startBlock(e *wireEvent, events []dialect.Event) ([]dialect.Ev
 	if len(r.open) >= most {
 		return events, fmt.Errorf("%w: more than %d blocks are open", dialect.ErrMalformed, most)
 	}
-	var lost []string
-	in := reader{lost: &lost, path: "content_block."}
+	in := reader{path: "content_block."}
 	f := jsonscan.Fields{Cursor: jsonscan.Cursor{B: e.inner}}
 	var b block
 	b.read(&in, &f)

@@ -17,7 +17,6 @@ type writing struct {
 	last   int  // the ordinal of the call that began last
 
 	id, refusal, sequence []byte
-	refused, sequenced    bool
 	finish                dialect.Finish
 	usage                 dialect.Usage
 }
@@ -71,10 +70,9 @@ func (Codec) AppendEvent(dst []byte, op dialect.Op, st *dialect.Writing, e *dial
 		st.Stream.Content, st.Stream.Choices = true, 1
 		return w.content(dst, e)
 	case dialect.EventRefusal:
-		w.refused = true
 		w.refusal = append(w.refusal, e.Text...)
 	case dialect.EventFinish:
-		w.finish, w.sequenced = e.Finish, e.Sequence != nil
+		w.finish = e.Finish
 		w.sequence = append(w.sequence[:0], e.Sequence...)
 		st.Stream.Choices, st.Stream.Ended, st.Stream.Finished = 1, 1, true
 		return w.settle(dst)
@@ -101,15 +99,8 @@ func (w *writing) start(dst []byte, e *dialect.Event) []byte {
 }
 
 func (w *writing) end(dst []byte) []byte {
-	var refusal, sequence dialect.Written
-	if w.refused {
-		refusal = w.refusal
-	}
-	if w.sequenced {
-		sequence = w.sequence
-	}
 	dst = append(dst, "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{"...)
-	dst = appendEnding(dst, w.finish, sequence, refusal, w.calls > 0)
+	dst = appendEnding(dst, w.finish, w.sequence, w.refusal, w.calls > 0)
 	dst = appendUsage(append(dst, `,"container":null},"usage":`...), &w.usage)
 	return append(dst, "}\n\n"...)
 }
