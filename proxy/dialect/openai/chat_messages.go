@@ -180,7 +180,7 @@ func mark(parts []dialect.Part, cache dialect.Raw) {
 // answer reads what the model said: its thinking, its text, its refusal and its calls, in this order.
 func (r *requestReader) answer(m *chatMessage) error {
 	c := r.c
-	x := readExtra(m.extra, &c.Unknown, "messages.extra_content")
+	x := readExtra(m.extra, &c.Unknown, "messages")
 	if x.signed() {
 		c.Parts = appendThinking(c.Parts, &x, m.reasoned())
 	} else if text := m.reasoned(); len(text) > 0 {
@@ -255,7 +255,7 @@ func readCall(v []byte, unknown *[]string, path string) (p dialect.Part, ok bool
 		case "function":
 			p, ok = readFunction(m)
 		case "extra_content":
-			x = readExtra(m, unknown, path+".extra_content")
+			x = readExtra(m, unknown, path)
 		case "index": // a stream's own, which some clients send back
 		default:
 			if !isHollow(m) {

@@ -252,12 +252,14 @@ func audioFormat(media dialect.Written) []byte {
 	_, format, _ := bytes.Cut(media, []byte("/"))
 	switch string(format) {
 	case "wav", "x-wav", "wave":
-		return []byte("wav")
+		return formatWAV
 	case "mp3", "mpeg":
-		return []byte("mp3")
+		return formatMP3
 	}
 	return nil
 }
+
+var formatWAV, formatMP3 = []byte("wav"), []byte("mp3")
 
 // chatNames are what clients of chat/completions call the fields.
 var chatNames = [dialect.Fields]string{

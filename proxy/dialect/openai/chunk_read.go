@@ -68,7 +68,7 @@ func readChunk(op dialect.Op, st *dialect.Reading, data []byte, events []dialect
 		st.Own = s
 	}
 	switch {
-	case s.memo.Same(data):
+	case s.sameShape(data):
 		e := s.same
 		e.Text = data[s.memo.Head : len(data)-int(s.memo.Tail)]
 		return append(events, e), nil
@@ -83,6 +83,21 @@ func readChunk(op dialect.Op, st *dialect.Reading, data []byte, events []dialect
 		return events, err
 	}
 	return r.events, nil
+}
+
+// sameShape reports whether data is the remembered event with another text, whose escapes, if any, are valid.
+func (s *chunkReading) sameShape(data []byte) bool {
+	m := &s.memo
+	if m.Same(data) {
+		return true
+	}
+	head, end := int(m.Head), len(data)-int(m.Tail)
+	if head == 0 || end <= head || string(data[:head]) != string(m.Bytes[:head]) || string(data[end:]) != string(m.Bytes[head:head+int(m.Tail)]) {
+		return false
+	}
+	c := jsonscan.Cursor{B: data[head-1 : end+1]} // the text in its quotes
+	c.Str()
+	return c.End()
 }
 
 // end tells what is owed at a stream's good end.
@@ -343,6 +358,7 @@ func (r *chunkReader) calls(a *answerReading, s *said) error {
 	if s.calls == nil && s.functionCall == nil {
 		return nil
 	}
+	before, plain := len(r.events), r.plain && r.text == nil && s.functionCall == nil
 	r.plain = false
 	if isObject(s.functionCall) {
 		r.call(a, 0, callDelta{function: s.functionCall})
@@ -362,6 +378,12 @@ func (r *chunkReader) calls(a *answerReading, s *said) error {
 			return fmt.Errorf("%w: an answer with more than %d calls", dialect.ErrMalformed, most)
 		}
 		r.call(a, n, d)
+		// Arguments and nothing else may come again. Without an index it depends on what came before whose they are.
+		if args := memberOf(d.function, "arguments"); plain && len(r.events) == before+1 && r.events[before].Kind == dialect.EventArgs && isString(args) && d.index >= 0 {
+			r.plain, r.text, r.at = true, args, before
+		} else {
+			r.plain = false
+		}
 	}
 	return nil
 }

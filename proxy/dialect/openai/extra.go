@@ -24,7 +24,7 @@ func (x *extra) signed() bool {
 	return x.thinking[dialect.OpenAI] != nil || x.thinking[dialect.Anthropic] != nil
 }
 
-// readExtra reads an extra_content; unknown gets the paths of what it does not understand.
+// readExtra reads the extra_content of what lies at path; unknown gets the paths of what it does not understand.
 func readExtra(v []byte, unknown *[]string, path string) (x extra) {
 	if !isObject(v) {
 		return x
@@ -44,7 +44,7 @@ func readExtra(v []byte, unknown *[]string, path string) (x extra) {
 			understood = x.list(dialect.OpenAI, m)
 		}
 		if !understood && !isHollow(m) {
-			*unknown = addPath(*unknown, path+"."+string(k))
+			*unknown = addPath(*unknown, path+".extra_content."+string(k))
 		}
 	}
 	return x
@@ -149,7 +149,9 @@ func appendExtra(dst []byte, parts []dialect.Part) []byte {
 }
 
 // signedText says that p is a text with Google's signature, which it gives to the last one, too.
-func signedText(p *dialect.Part) bool { return p.Kind == dialect.PartText && p.Signer == dialect.Gemini }
+func signedText(p *dialect.Part) bool {
+	return p.Kind == dialect.PartText && p.Signer == dialect.Gemini
+}
 
 // comma is a comma between two members, nothing before the first.
 func comma(needed bool) string {

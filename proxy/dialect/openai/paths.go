@@ -7,8 +7,8 @@ import (
 )
 
 // paths are where the operations are asked for.
-var paths = [...]string{
-	dialect.OpOther: "", dialect.OpChat: "/chat/completions", dialect.OpResponses: "/responses", dialect.OpCompletions: "/completions",
+var paths = [dialect.Ops]string{
+	dialect.OpChat: "/chat/completions", dialect.OpResponses: "/responses", dialect.OpCompletions: "/completions",
 	dialect.OpEmbeddings: "/embeddings",
 }
 

@@ -196,7 +196,7 @@ func (p *replyReader) message(v []byte, e *ending) {
 			p.lose("choices.message.", k, f.Skip())
 		}
 	}
-	x := readExtra(s.extra, &r.Lost, "choices.message.extra_content")
+	x := readExtra(s.extra, &r.Lost, "choices.message")
 	if x.signed() {
 		r.Parts = appendThinking(r.Parts, &x, s.reasoned())
 	} else if text := s.reasoned(); text != nil {

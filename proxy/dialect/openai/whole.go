@@ -1,4 +1,4 @@
-// Package openai knows the wire form of the OpenAI API and of the servers that speak it: whole and streamed
+// Package openai knows the wire form of the OpenAI API and of the servers that speak it: requests, whole and streamed
 // answers of chat/completions, responses, completions and embeddings, and errors. It does no I/O.
 package openai
 
@@ -13,9 +13,7 @@ import (
 // Codec reads, converts and writes the dialect. It holds nothing; its zero value is ready.
 type Codec struct{}
 
-var (
-	_ dialect.Codec = Codec{}
-)
+var _ dialect.Codec = Codec{}
 
 // Whole implements dialect.Answers. All of the body is validated as JSON.
 func (Codec) Whole(op dialect.Op, body []byte) (u dialect.Usage, err error) {
