@@ -106,23 +106,26 @@ func (r *requestReader) function(v []byte, t dialect.Tool) bool {
 // choice reads tool_choice, or function_call.
 func (r *requestReader) choice(v []byte) bool {
 	r.c.Choice, r.c.ChoiceName = dialect.ChoiceUnsaid, nil
-	if isString(v) {
-		f := fields(v)
-		switch string(f.Word()) {
-		case "auto":
-			r.c.Choice = dialect.ChoiceAuto
-		case "none":
-			r.c.Choice = dialect.ChoiceNone
-		case "required", "any": // any is Mistral's
-			r.c.Choice = dialect.ChoiceAny
-		default:
-			return false
-		}
-		return true
-	}
-	if !isObject(v) {
+	f := fields(v)
+	switch {
+	case isObject(v):
+		return r.namedChoice(v)
+	case !isString(v):
 		return false
 	}
+	switch string(f.Word()) {
+	case "auto":
+		r.c.Choice = dialect.ChoiceAuto
+	case "none":
+		r.c.Choice = dialect.ChoiceNone
+	case "required", "any": // any is Mistral's
+		r.c.Choice = dialect.ChoiceAny
+	}
+	return r.c.Choice != dialect.ChoiceUnsaid
+}
+
+// namedChoice reads the choice of one function.
+func (r *requestReader) namedChoice(v []byte) bool {
 	var name []byte
 	understood := true
 	f := fields(v)

@@ -151,39 +151,18 @@ type chunkReader struct {
 }
 
 func (r *chunkReader) read(op dialect.Op) error {
-	var id, model, choices []byte
-	var created int64
-	f := fields(r.data)
-	f.Enter('{')
-	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
-		switch string(k) {
-		case "id":
-			id = inside(f.Skip())
-		case "model":
-			model = inside(f.Skip())
-		case "created":
-			created = f.Count()
-		case "choices":
-			choices = f.Skip()
-		case "usage":
-			var u dialect.Usage
-			if readUsage(&f.Cursor, &u); u.Known {
-				r.s.usage, r.plain = u, false
-			}
-		default:
-			f.Skip()
-		}
-	}
-	if !f.End() {
+	start := dialect.Event{Kind: dialect.EventStart}
+	choices, ok := r.envelope(&start)
+	switch {
+	case !ok:
 		return malformed("event of the " + op.String() + " stream")
-	}
-	if isHollow(choices) {
+	case isHollow(choices):
 		return nil // such as Azure's first event, which has no id yet
-	}
-	if !r.s.began {
+	case !r.s.began:
 		r.s.began = true
-		r.s.id = append(r.s.id[:0], id...)
-		r.events = append(r.events, dialect.Event{Kind: dialect.EventStart, ID: id, Model: model, Created: created, Usage: r.s.usage})
+		r.s.id = append(r.s.id[:0], start.ID...)
+		start.Usage = r.s.usage
+		r.events = append(r.events, start)
 	}
 	n := 0
 	c := jsonscan.Cursor{B: choices}
@@ -195,12 +174,37 @@ func (r *chunkReader) read(op dialect.Op) error {
 		n++
 	}
 	if r.plain && n == 1 && r.text != nil {
-		e := r.events[r.at]
-		e.Text = nil
-		r.s.same = e
+		r.s.same = r.events[r.at]
+		r.s.same.Text = nil
 		r.s.memo.Keep(r.data, cap(r.data)-cap(r.text)+1, len(r.text)-2)
 	}
 	return nil
+}
+
+// envelope reads what stands around the choices of a chunk, and returns them.
+func (r *chunkReader) envelope(start *dialect.Event) (choices []byte, ok bool) {
+	f := fields(r.data)
+	f.Enter('{')
+	for k, more := f.Key(true); more; k, more = f.Key(false) {
+		switch string(k) {
+		case "id":
+			start.ID = inside(f.Skip())
+		case "model":
+			start.Model = inside(f.Skip())
+		case "created":
+			start.Created = f.Count()
+		case "choices":
+			choices = f.Skip()
+		case "usage":
+			var u dialect.Usage
+			if readUsage(&f.Cursor, &u); u.Known {
+				r.s.usage, r.plain = u, false
+			}
+		default:
+			f.Skip()
+		}
+	}
+	return choices, f.End()
 }
 
 // choice reads one choice of a chunk.
@@ -234,11 +238,8 @@ func (r *chunkReader) choice(v []byte) error {
 	if err := r.delta(a, delta); err != nil {
 		return err
 	}
-	if logprobs != nil {
-		r.plain = false
-		if text == nil {
-			r.events = append(r.events, dialect.Event{Kind: dialect.EventLogProbs, Answer: a.index, Raw: logprobs})
-		}
+	if r.plain = r.plain && logprobs == nil; logprobs != nil && text == nil { // those of completions have another form
+		r.events = append(r.events, dialect.Event{Kind: dialect.EventLogProbs, Answer: a.index, Raw: logprobs})
 	}
 	if reason != nil {
 		r.plain = false

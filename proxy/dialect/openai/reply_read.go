@@ -173,29 +173,31 @@ func (s *said) reasoned() dialect.Written {
 	return m.reasoned()
 }
 
+// said reads the members of a message.
+func (p *replyReader) said(v []byte) (s said) {
+	f := fields(v)
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		m := f.Skip()
+		to := s.member(k)
+		switch {
+		case to != nil:
+			*to = some(m)
+		case string(k) == "role", string(k) == "reasoning_details": // OpenRouter: the reasoning again, in another form
+		default:
+			p.lose("choices.message.", k, m)
+		}
+	}
+	return s
+}
+
 // message reads what an answer says: thinking, text, refusal, pictures and sound, and calls, in this order.
 func (p *replyReader) message(v []byte, e *ending) {
 	if !isObject(v) {
 		return
 	}
 	r := p.r
-	var s said
-	f := fields(v)
-	f.Enter('{')
-	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
-		if to := s.member(k); to != nil {
-			*to = some(f.Skip())
-			continue
-		}
-		switch string(k) {
-		case "role":
-			f.Skip()
-		case "reasoning_details": // OpenRouter: the reasoning again, in another form
-			f.Skip()
-		default:
-			p.lose("choices.message.", k, f.Skip())
-		}
-	}
+	s := p.said(v)
 	x := readExtra(s.extra, &r.Lost, "choices.message")
 	if x.signed() {
 		r.Parts = appendThinking(r.Parts, &x, s.reasoned())
