@@ -24,13 +24,7 @@ func (s *Server) compileEdits(v *version) (err error) {
 		if op == dialect.OpOther {
 			continue
 		}
-		var fill, force []request.Set
-		if op.Dialect() == dialect.OpenAI {
-			fill, force = sets(op, v.Params), sets(op, v.Force)
-		} else {
-			force = s.foreignSets(v, op, v.Force, true)
-			fill = s.foreignSets(v, op, v.Params, false)
-		}
+		force, fill := s.sets(v, op, v.Force, true), s.sets(v, op, v.Params, false)
 		if v.edits[op], err = request.CompileEdits(fill, force); err != nil {
 			return err
 		}
@@ -38,20 +32,30 @@ func (s *Server) compileEdits(v *version) (err error) {
 	return nil
 }
 
-// foreignSets are a version's parameters as edits of the bodies of a dialect that names them otherwise than OpenAI's.
-func (s *Server) foreignSets(v *version, op dialect.Op, params []wire.Param, force bool) (out []request.Set) {
+// tokenLimits are the names of the bound on an answer's length in OpenAI's operations. They stand for one another, so that
+// a version's parameters fit every operation and a client cannot step around a forced bound by using its other name.
+var tokenLimits = []string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
+
+// sets are a version's parameters as edits of one operation's bodies; those within a member go to v.nested. Of several
+// that an operation calls alike the first one counts.
+func (s *Server) sets(v *version, op dialect.Op, params []wire.Param, force bool) (out []request.Set) {
 	for _, p := range params {
 		name, value := s.o.Dialects.For(op).Param(op, p.Key, p.Value)
 		container, key, nested := strings.Cut(name, ".")
-		switch {
-		case name == "":
-		case !nested:
-			if !slices.ContainsFunc(out, func(other request.Set) bool { return other.Key == name }) {
-				out = append(out, request.Set{Key: name, Value: value})
+		if nested && op.Dialect() == dialect.Gemini {
+			if !slices.ContainsFunc(v.nested[op], func(other nestedSet) bool { return other.container == container && other.key == key }) {
+				v.nested[op] = append(v.nested[op], nestedSet{container, key, value, force})
 			}
-		case !slices.ContainsFunc(v.nested[op], func(other nestedSet) bool { return other.container == container && other.key == key }):
-			v.nested[op] = append(v.nested[op], nestedSet{container, key, value, force})
+			continue
 		}
+		if name == "" || slices.ContainsFunc(out, func(other request.Set) bool { return other.Key == name }) {
+			continue
+		}
+		set := request.Set{Key: name, Value: value}
+		if op.Dialect() == dialect.OpenAI && slices.Contains(tokenLimits, name) {
+			set.Aliases = slices.DeleteFunc(slices.Clone(tokenLimits), func(other string) bool { return other == name })
+		}
+		out = append(out, set)
 	}
 	return out
 }
@@ -185,42 +189,4 @@ func storeOf(params []wire.Param) (store string, err error) {
 		}
 	}
 	return store, nil
-}
-
-// tokenLimits are the names of the bound on an answer's length. They stand for one another, so that a version's
-// parameters fit every operation and a client cannot step around a forced bound by using its other name.
-var tokenLimits = []string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
-
-// sets are a version's parameters as edits of one operation's bodies.
-func sets(op dialect.Op, params []wire.Param) []request.Set {
-	out := make([]request.Set, 0, len(params))
-	limited := false
-	for _, p := range params {
-		set := request.Set{Key: p.Key, Value: p.Value}
-		if slices.Contains(tokenLimits, p.Key) {
-			if op == dialect.OpEmbeddings || limited {
-				continue
-			}
-			limited = true
-			set.Key = limitName(op, p.Key)
-			for _, name := range tokenLimits {
-				if name != set.Key {
-					set.Aliases = append(set.Aliases, name)
-				}
-			}
-		}
-		out = append(out, set)
-	}
-	return out
-}
-
-// limitName is what an operation calls the bound on its answer's length.
-func limitName(op dialect.Op, key string) string {
-	switch {
-	case op == dialect.OpResponses:
-		return "max_output_tokens"
-	case op == dialect.OpChat && key == "max_completion_tokens":
-		return key
-	}
-	return "max_tokens"
 }
