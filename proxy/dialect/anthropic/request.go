@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/wedge-proxy/wedge/internal/bytesx"
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -256,7 +257,8 @@ func appendSchema(dst []byte, schema dialect.Raw) []byte {
 	if idle(schema) || schema[0] != '{' {
 		return append(dst, `{"type":"object","properties":{}}`...)
 	}
-	f, _ := (&reader{}).object("", schema)
+	f := jsonscan.Fields{Cursor: jsonscan.Cursor{B: schema}}
+	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		if string(k) == "type" {
 			return append(dst, schema...)

@@ -14,7 +14,7 @@ func (w *writer) messages() {
 	w.dst = append(w.dst, `,"messages":[`...)
 	for i := 0; i < len(turns); {
 		end := i + 1
-		for end < len(turns) && (turns[end].Role == dialect.Assistant) == (turns[i].Role == dialect.Assistant) {
+		for end < len(turns) && w.answers(turns[end]) == w.answers(turns[i]) {
 			end++
 		}
 		w.turns(turns[i:end], dialect.Results, "user")
@@ -39,6 +39,31 @@ func (w *writer) messages() {
 	}
 	w.dst = append(w.dst, ']')
 }
+
+// answers says that a turn is of the model, and that something of it will be written.
+func (w *writer) answers(t dialect.Turn) bool {
+	if t.Role != dialect.Assistant {
+		return false
+	}
+	for _, p := range w.chat.Parts[t.From:t.To] {
+		switch p.Kind {
+		case dialect.PartText, dialect.PartRefusal:
+			if len(trimEnd(p.Text)) > 0 {
+				return true
+			}
+		case dialect.PartThinking, dialect.PartHidden:
+			if known(&p) {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// known says that Anthropic signed a thought. It refuses any other.
+func known(p *dialect.Part) bool { return len(p.Signature) > 0 && p.Signer == dialect.Anthropic }
 
 // instructions writes the texts that rule the conversation; false if there are none.
 func (w *writer) instructions() bool {
@@ -148,10 +173,10 @@ func (w *writer) end(p *dialect.Part) {
 	w.dst = append(w.dst, '}')
 }
 
-// thought writes reasoning that Anthropic signed. It refuses any other.
+// thought writes reasoning that Anthropic signed.
 func (w *writer) thought(p *dialect.Part) {
 	switch {
-	case len(p.Signature) == 0 || p.Signer != dialect.Anthropic:
+	case !known(p):
 		w.left.Add(dialect.FieldSignature)
 	case p.Kind == dialect.PartHidden:
 		w.block("redacted_thinking")

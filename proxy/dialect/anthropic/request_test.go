@@ -83,6 +83,14 @@ func TestAppendRequestMessages(t *testing.T) {
 	assert.NotContains(t, m, "stream")
 }
 
+// Where nothing of the model's turn is left, the user's turns around it are one message.
+func TestResultsComeFirstAcrossASilentTurn(t *testing.T) {
+	m, left := asked(t, chatOf(dialect.User, says("a"), dialect.Assistant, says(" "), dialect.Part{Kind: dialect.PartThinking, Text: []byte("x")},
+		dialect.Results, dialect.Part{Kind: dialect.PartResult, ID: []byte("i")}), "sim")
+	assert.JSONEq(t, `[{"role":"user","content":[{"type":"tool_result","tool_use_id":"i"},{"type":"text","text":"a"}]}]`, string(m["messages"]))
+	assert.Equal(t, set(dialect.FieldSignature), left, "what is left out of such a turn is told, too")
+}
+
 func TestInstructionsAloneAreTheUsersWords(t *testing.T) {
 	c := chatOf(dialect.User, says(" "))
 	c.System = []dialect.Part{says("Tell a joke.")}

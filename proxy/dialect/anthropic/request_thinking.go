@@ -109,7 +109,7 @@ func (w *writer) unsignedCall() bool {
 			return false
 		}
 		for _, p := range w.chat.Parts[turns[i].From:turns[i].To] {
-			if (p.Kind == dialect.PartThinking || p.Kind == dialect.PartHidden) && p.Signer == dialect.Anthropic && len(p.Signature) > 0 {
+			if (p.Kind == dialect.PartThinking || p.Kind == dialect.PartHidden) && known(&p) {
 				return false
 			}
 		}

@@ -259,11 +259,11 @@ func eventsOf(r *dialect.Reply) []dialect.Event {
 func TestStreamsTellWhatRepliesSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawReply(t)
-		// Texts that follow one another flow together, as do thoughts of which the first has no signature yet.
+		// Texts that follow one another flow together, and no event tells an empty thought.
 		kept := want.Parts[:0]
 		for _, p := range want.Parts {
 			n := len(kept)
-			if p.Kind == dialect.PartThinking && len(p.Text) == 0 || n > 0 && p.Kind == kept[n-1].Kind && p.Kind != dialect.PartCall && p.Kind != dialect.PartHidden {
+			if p.Kind == dialect.PartThinking && len(p.Text) == 0 || n > 0 && p.Kind == dialect.PartText && kept[n-1].Kind == dialect.PartText {
 				continue
 			}
 			kept = append(kept, p)

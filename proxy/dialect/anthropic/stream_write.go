@@ -127,6 +127,7 @@ func (w *writing) content(dst []byte, e *dialect.Event) []byte {
 			dst = appendNumber(dst, deltaHead, int64(w.index))
 			dst = append(dst, `,"delta":{"type":"signature_delta","signature":"`...)
 			dst = append(dialect.AppendSignature(dst, dialect.Anthropic, e.Signature, e.Signer), "\"}}\n\n"...)
+			dst = w.stop(dst)
 		case behind && w.sign(e):
 		default:
 			dst = w.hidden(w.settle(dst), e)
