@@ -111,13 +111,10 @@ data: {"type":"message_stop"}
 
 `
 
-// eachEvent calls use with each event of a stream.
-func eachEvent(t testing.TB, sse []byte, use func(name, data []byte)) {
-	t.Helper()
+// eachEvent calls use with each whole event of a stream.
+func eachEvent(sse []byte, use func(name, data []byte)) {
 	var scratch []byte
-	for len(sse) > 0 {
-		n := stream.Next(sse)
-		require.Positive(t, n, "%q is no whole event", sse)
+	for n := stream.Next(sse); n > 0; n = stream.Next(sse) {
 		var name, data []byte
 		name, data, scratch = stream.Fields(sse[:n], scratch)
 		use(name, data)
@@ -126,9 +123,8 @@ func eachEvent(t testing.TB, sse []byte, use func(name, data []byte)) {
 }
 
 // classify is what Event says of a whole stream.
-func classify(t testing.TB, sse []byte) (st dialect.Stream, kinds []dialect.Kind) {
-	t.Helper()
-	eachEvent(t, sse, func(name, data []byte) {
+func classify(t require.TestingT, sse []byte) (st dialect.Stream, kinds []dialect.Kind) {
+	eachEvent(sse, func(name, data []byte) {
 		kind, err := Codec{}.Event(dialect.OpMessages, &st, name, data)
 		require.NoError(t, err, "%s", data)
 		kinds = append(kinds, kind)
@@ -323,7 +319,7 @@ func TestLongTextsAreCut(t *testing.T) {
 	whole := `{"content":[{"type":"text","text":` + string(text) + `}],"stop_reason":"end_turn","stop_sequence":null}`
 	sse, _, _, err := Codec{}.AppendStream(nil, dialect.OpMessages, []byte(whole))
 	require.NoError(t, err)
-	eachEvent(t, sse, func(_, data []byte) { assert.Less(t, len(data), pieceMost+200, strconv.Itoa(len(data))) })
+	eachEvent(sse, func(_, data []byte) { assert.Less(t, len(data), pieceMost+200, strconv.Itoa(len(data))) })
 	got, err := Codec{}.AppendWhole(nil, dialect.OpMessages, sse)
 	require.NoError(t, err)
 	assert.JSONEq(t, whole, string(got))
