@@ -35,7 +35,7 @@ func appendResponseEvent(dst []byte, st *dialect.Writing, e *dialect.Event) []by
 		st.Own = s
 	}
 	w := responseWriter{responseWriting: s, dst: dst, st: &st.Stream}
-	if len(s.head) == 0 {
+	if len(s.head) == 0 && e.Kind != dialect.EventUsage {
 		w.start(e)
 	}
 	if e.Answer != 0 {
@@ -80,11 +80,12 @@ func (w *responseWriter) tell(e *dialect.Event) {
 
 // start tells that the response begins. A stream that does not say how it is called has no name.
 func (w *responseWriter) start(e *dialect.Event) {
-	if e.Kind != dialect.EventStart {
-		e = &dialect.Event{}
+	if e.Kind == dialect.EventStart {
+		w.usage = e.Usage
+		w.begin(e.ID, e.Model, e.Created)
+	} else {
+		w.begin(nil, nil, 0)
 	}
-	w.begin(e.ID, e.Model, e.Created)
-	w.usage = e.Usage
 	for i, name := range [...]string{"response.created", "response.in_progress"} {
 		w.event(name)
 		w.dst = append(w.dst, `,"response":`...)

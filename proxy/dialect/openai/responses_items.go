@@ -1,35 +1,47 @@
 package openai
 
 import (
+	"slices"
+
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
-// conversation reads the instructions and the input.
-func (r *responsesReader) conversation() error {
+// conversation reads the input at f: a text, or a list of items.
+func (r *responsesReader) conversation(f *jsonscan.Cursor) error {
 	c := r.c
-	switch text := inside(r.instructions); {
-	case len(text) > 0:
-		c.System = append(c.System, dialect.Part{Kind: dialect.PartText, Text: text})
-	case !isHollow(r.instructions):
-		return inexpressible("instructions that are no text", "send a text, or system messages in input")
-	}
-	switch {
-	case isString(r.input):
-		c.Parts = append(c.Parts, dialect.Part{Kind: dialect.PartText, Text: inside(r.input)})
+	c.System, c.Turns, c.Parts, c.Nested = c.System[:0], c.Turns[:0], c.Parts[:0], c.Nested[:0]
+	r.asked, r.began = false, false
+	switch f.Peek() {
+	case '"':
+		c.Parts = append(c.Parts, dialect.Part{Kind: dialect.PartText, Text: inside(f.Skip())})
 		c.Turns = append(c.Turns, dialect.Turn{Role: dialect.User, To: 1})
+		r.asked = true
 		return nil
-	case isHollow(r.input):
-		return inexpressible("a request without input", "send a text or at least one message")
-	case !isArray(r.input):
-		return inexpressible("input that is neither a text nor a list of items", "send one or the other")
+	case '[':
+	default:
+		if !isHollow(f.Skip()) {
+			return inexpressible("input that is neither a text nor a list of items", "send one or the other")
+		}
+		return nil
 	}
-	f := jsonscan.Cursor{B: r.input}
 	f.Enter('[')
 	for ok := f.More(']', true); ok; ok = f.More(']', false) {
 		if err := r.item(f.Skip()); err != nil {
 			return err
 		}
+		r.asked = true
+	}
+	return nil
+}
+
+// instruction puts the instructions before all other system texts.
+func (r *responsesReader) instruction() error {
+	switch text := inside(r.instructions); {
+	case len(text) > 0:
+		r.c.System = slices.Insert(r.c.System, 0, dialect.Part{Kind: dialect.PartText, Text: text})
+	case !isHollow(r.instructions):
+		return inexpressible("instructions that are no text", "send a text, or system messages in input")
 	}
 	return nil
 }
@@ -46,20 +58,38 @@ const (
 	imageItem
 )
 
-// itemKindOf knows the types by name. A message needs none.
-func itemKindOf(v []byte) itemKind {
-	kind := memberOf(v, "type")
-	f := fields(kind)
-	switch {
-	case isHollow(kind):
-		if memberOf(v, "role") != nil {
-			return messageItem
-		}
-		return otherItem
-	case !isString(kind):
+// itemKindOf is the type of an item. A message needs none.
+func itemKindOf(v []byte) (kind itemKind) {
+	if !isObject(v) {
 		return otherItem
 	}
-	switch string(f.Word()) {
+	typed, spoken := false, false
+	f := fields(v)
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		switch string(k) {
+		case "type":
+			if f.Null() {
+				continue
+			}
+			typed = true
+			kind = itemKindNamed(f.Word())
+		case "role":
+			spoken = true
+			f.Skip()
+		default:
+			f.Skip()
+		}
+	}
+	if !typed && spoken {
+		return messageItem
+	}
+	return kind
+}
+
+// itemKindNamed knows the types by name.
+func itemKindNamed(word []byte) itemKind {
+	switch string(word) {
 	case "message":
 		return messageItem
 	case "function_call":

@@ -1,13 +1,14 @@
 package openai
 
 import (
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // responsesReader reads a request of the responses API into a Chat.
 type responsesReader struct {
 	requestReader
-	input, instructions, choice []byte // as written; read last, since the order of members says nothing
+	instructions, choice []byte // as written; read last, since the order of members says nothing
 }
 
 // readResponses reads a request of the responses API. What only a provider that has this API does (keeping the
@@ -17,31 +18,34 @@ func readResponses(body []byte, c *dialect.Chat) error {
 	f := fields(body)
 	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
-		v := f.Skip()
-		if !isSet(v) {
-			continue
-		}
-		if err := r.member(k, v); err != nil && !f.Bad {
+		if err := r.member(&f, k); err != nil && !f.Bad {
 			return err
 		}
 	}
-	if !f.End() {
+	switch {
+	case !f.End():
 		return malformed("responses request")
+	case !r.asked:
+		return inexpressible("a request without input", "send a text or at least one message")
 	}
-	if err := r.conversation(); err != nil {
+	if err := r.instruction(); err != nil {
 		return err
 	}
 	return r.toolChoice()
 }
 
-// member reads the top-level member k, which is not null.
-func (r *responsesReader) member(k, v []byte) error {
+// member reads the top-level member k, on whose value f stands.
+func (r *responsesReader) member(f *jsonscan.Fields, k []byte) error {
+	if string(k) == "input" {
+		return r.conversation(&f.Cursor)
+	}
+	v := f.Skip()
+	if !isSet(v) {
+		return nil
+	}
 	understood := false
 	switch string(k) {
 	case "model", "stream", "stream_options": // the caller's, not the question's
-		return nil
-	case "input":
-		r.input = v
 		return nil
 	case "instructions":
 		r.instructions = v

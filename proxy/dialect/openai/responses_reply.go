@@ -10,7 +10,7 @@ type responseReader struct {
 	r        *dialect.Reply
 	called   bool     // it calls tools
 	refused  bool     // it holds a refusal
-	logprobs [][]byte // the lists of the texts' parts
+	logprobs [][]byte // of the texts' parts: lists with something in them
 }
 
 // readResponse reads a whole response. All it says is in its output: its other members repeat the request, or tell how
@@ -151,7 +151,9 @@ func (p *responseReader) part(v []byte) {
 		case string(k) == "text" && kind == textPart, string(k) == "refusal" && kind == refusalPart:
 			part.Text = inside(m)
 		case string(k) == "logprobs" && isArray(m):
-			p.logprobs = append(p.logprobs, m)
+			if !isHollow(m) {
+				p.logprobs = append(p.logprobs, m)
+			}
 		default:
 			p.lose("output.content.", k, m)
 		}
@@ -164,20 +166,13 @@ func (p *responseReader) part(v []byte) {
 // logProbs is the logprobs of all texts as chat/completions have them; nil without any.
 func (p *responseReader) logProbs() dialect.Raw {
 	r := p.r
-	from, n := len(r.Scratch), 0
-	for _, list := range p.logprobs {
-		if isHollow(list) {
-			continue
-		}
-		if n++; n == 1 {
-			r.Scratch = append(r.Scratch, `{"content":[`...)
-		} else {
-			r.Scratch = append(r.Scratch, ',')
-		}
-		r.Scratch = append(r.Scratch, list[1:len(list)-1]...)
-	}
-	if n == 0 {
+	if len(p.logprobs) == 0 {
 		return nil
+	}
+	from := len(r.Scratch)
+	r.Scratch = append(r.Scratch, `{"content":`...)
+	for i, list := range p.logprobs {
+		r.Scratch = append(append(r.Scratch, listed(i)...), list[1:len(list)-1]...)
 	}
 	r.Scratch = append(r.Scratch, `],"refusal":null}`...)
 	return r.Scratch[from:len(r.Scratch):len(r.Scratch)]

@@ -24,18 +24,22 @@ func (r *responsesReader) flatTools(v []byte) error {
 
 // flatTool reads a function, whose definition stands in the tool itself.
 func (r *responsesReader) flatTool(v []byte) error {
-	if kind := memberOf(v, "type"); !wordIs(kind, "function") {
-		return inexpressible("a tool"+ofType(kind)+", which only the responses API has,",
-			"leave it out, or ask for a model whose provider has the responses API")
-	}
 	var t dialect.Tool
+	function := false
+	if !isObject(v) {
+		return notFunction(nil)
+	}
 	f := fields(v)
 	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		m := f.Skip()
 		switch {
-		case isHollow(m), isBool(m) && !isTrue(m): // not strict, not deferred: the defaults
 		case string(k) == "type":
+			if !wordIs(m, "function") {
+				return notFunction(m)
+			}
+			function = true
+		case isHollow(m), isBool(m) && !isTrue(m): // not strict, not deferred: the defaults
 		case string(k) == "name" && isString(m):
 			t.Name = inside(m)
 		case string(k) == "description" && isString(m):
@@ -50,11 +54,20 @@ func (r *responsesReader) flatTool(v []byte) error {
 			r.c.Unknown = addPath(r.c.Unknown, "tools."+string(k))
 		}
 	}
-	if t.Name == nil {
+	switch {
+	case !function:
+		return notFunction(nil)
+	case t.Name == nil:
 		return inexpressible("a function without a name", "name it")
 	}
 	r.c.Tools = append(r.c.Tools, t)
 	return nil
+}
+
+// notFunction is the error for a tool of another type.
+func notFunction(kind []byte) error {
+	return inexpressible("a tool"+ofType(kind)+", which only the responses API has,",
+		"leave it out, or ask for a model whose provider has the responses API")
 }
 
 // typeMost is how long a type may be to be repeated in an error.
