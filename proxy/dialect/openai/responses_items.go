@@ -148,10 +148,8 @@ func (r *responsesReader) open(role dialect.Role) *dialect.Turn {
 	return &c.Turns[len(c.Turns)-1]
 }
 
-// message adds a message.
-func (r *responsesReader) message(v []byte) error {
-	var from speaker
-	var content, cache []byte
+// typedMessage reads what a message consists of: who speaks, the content, and the mark of the whole message.
+func (r *responsesReader) typedMessage(v []byte) (from speaker, content, cache []byte) {
 	f := fields(v)
 	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
@@ -170,6 +168,12 @@ func (r *responsesReader) message(v []byte) error {
 			}
 		}
 	}
+	return from, content, cache
+}
+
+// message adds a message.
+func (r *responsesReader) message(v []byte) error {
+	from, content, cache := r.typedMessage(v)
 	c := r.c
 	if from == bySystem && !r.began {
 		return r.instruct(&c.System, content, cache)
@@ -234,6 +238,12 @@ func (r *responsesReader) output(v []byte) error {
 			}
 		}
 	}
+	return r.result(&p, output)
+}
+
+// result adds the output of a tool to its turn.
+func (r *responsesReader) result(p *dialect.Part, output []byte) error {
+	c := r.c
 	if len(p.ID) == 0 {
 		return inexpressible("a tool's output without call_id", "say which call it answers")
 	}
@@ -253,7 +263,7 @@ func (r *responsesReader) output(v []byte) error {
 	p.To = len(c.Nested)
 	r.began = true
 	at := r.open(dialect.Results)
-	c.Parts = append(c.Parts, p)
+	c.Parts = append(c.Parts, *p)
 	at.To = len(c.Parts)
 	return nil
 }

@@ -49,7 +49,13 @@ func TestResponsesRequestsInWordsOfChat(t *testing.T) {
 			 "reasoning":{"effort":"low","summary":null},"safety_identifier":"u","service_tier":"auto","truncation":"disabled","background":false,"previous_response_id":null,"metadata":{},"max_tool_calls":3,"stream_options":{"include_obfuscation":false},"user":null`),
 			`"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"a":1}}},"max_tokens":9,"reasoning_effort":"low","temperature":0.5,"top_p":0.25,"logprobs":true,"top_logprobs":3,"user":"u"`,
 		},
-		"object": {ask(`"text":{"format":{"type":"json_object"}}`), `"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}`},
+		"schema": {
+			ask(`"text":{"format":{"type":"json_schema","name":"n","description":"d","schema":{"a":1},"strict":false}},"tool_choice":null,"top_logprobs":0,"conversation":null,"reasoning":{}`),
+			`"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d","schema":{"a":1}}}`,
+		},
+		"no schema": {ask(`"text":{"format":{"type":"json_schema"}}`), `"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}`},
+		"plain":     {ask(`"text":{"format":{"type":"text"}},"previous_response_id":"","background":false`), `"messages":[{"role":"user","content":"hi"}]`},
+		"object":    {ask(`"text":{"format":{"type":"json_object"}}`), `"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}`},
 	} {
 		c := read(t, dialect.OpResponses, want[0])
 		assert.Empty(t, c.Unknown, name)
@@ -63,11 +69,12 @@ func TestResponsesReasoningComesBack(t *testing.T) {
 	c := read(t, dialect.OpResponses, `{"input":[{"type":"reasoning","summary":[],"encrypted_content":"gAAA"},
 	 {"type":"reasoning","summary":[{"type":"summary_text","text":"s"}],"content":[{"type":"reasoning_text","text":"a"},{"type":"reasoning_text","text":""},{"type":"reasoning_text","text":"b"}]},
 	 {"type":"reasoning","summary":[{"type":"summary_text","text":"seen"}],"encrypted_content":"anthropic:sig"},{"type":"reasoning","summary":[{"type":"summary_text","text":""}],"encrypted_content":"anthropic:sig2"},{"type":"reasoning","summary":[]},
-	 {"type":"function_call","call_id":"c","name":"f","arguments":"{}","extra_content":{"google":{"thought_signature":"g"}}},{"type":"image_generation_call","id":"ig_1","result":"AAAA","output_format":"webp"}],"reasoning":{"summary":"auto","effort":"none"}}`)
+	 {"type":"function_call","call_id":"c","name":"f","arguments":"{}","extra_content":{"google":{"thought_signature":"g"}}},{"type":"image_generation_call","id":"ig_1","result":"AAAA","output_format":"webp"},
+	 {"type":"image_generation_call","result":"AAAB","output_format":"jpeg"},{"type":null,"role":"assistant","content":null}],"reasoning":{"summary":"auto","effort":"none"}}`)
 	assert.Empty(t, c.Unknown)
 	assert.True(t, c.ShowThinking)
 	assert.Equal(t, dialect.ThinkingOff, c.Thinking)
-	assert.Equal(t, []dialect.Turn{{Role: dialect.Assistant, To: 6}}, c.Turns)
+	assert.Equal(t, []dialect.Turn{{Role: dialect.Assistant, To: 7}}, c.Turns)
 	assert.Equal(t, []dialect.Part{
 		{Kind: dialect.PartHidden, Signature: []byte("gAAA"), Signer: dialect.OpenAI},
 		{Kind: dialect.PartThinking, Text: []byte(`a\n\nb`)},
@@ -75,6 +82,7 @@ func TestResponsesReasoningComesBack(t *testing.T) {
 		{Kind: dialect.PartThinking, Text: []byte(""), Signature: []byte("sig2"), Signer: dialect.Anthropic},
 		{Kind: dialect.PartCall, ID: []byte("c"), Name: []byte("f"), Args: []byte(`"{}"`), Signature: []byte("g"), Signer: dialect.Gemini},
 		{Kind: dialect.PartImage, Media: []byte("image/webp"), Data: []byte("AAAA")},
+		{Kind: dialect.PartImage, Media: []byte("image/jpeg"), Data: []byte("AAAB")},
 	}, c.Parts)
 }
 
@@ -87,8 +95,13 @@ func TestResponsesResultsKnowTheirTool(t *testing.T) {
 }
 
 func TestResponsesCachePlacesAreRead(t *testing.T) {
-	c := read(t, dialect.OpResponses, `{"input":[{"role":"user","content":[{"type":"input_text","text":"a","prompt_cache_breakpoint":{"mode":"explicit"}},{"type":"input_text","text":"b","cache_control":{"type":"x"}}]}],"tools":[{"type":"function","name":"f","cache_control":{"type":"y"}}]}`)
-	assert.Equal(t, []string{`{"type":"ephemeral"}`, `{"type":"x"}`, `{"type":"y"}`}, []string{string(c.Parts[0].Cache), string(c.Parts[1].Cache), string(c.Tools[0].Cache)})
+	c := read(t, dialect.OpResponses, `{"input":[{"role":"user","content":"m","cache_control":{"type":"z"}},{"type":"function_call_output","call_id":"c","name":"f","output":null,"cache_control":{"type":"w"}},{"role":"user","content":[{"type":"input_text","text":"a","prompt_cache_breakpoint":{"mode":"explicit"}},{"type":"input_text","text":"b","cache_control":{"type":"x"}}]}],"tools":[{"type":"function","name":"f","cache_control":{"type":"y"}}]}`)
+	got := []string{string(c.Tools[0].Cache)}
+	for _, p := range c.Parts {
+		got = append(got, string(p.Cache))
+	}
+	assert.Equal(t, []string{`{"type":"y"}`, `{"type":"z"}`, `{"type":"w"}`, `{"type":"ephemeral"}`, `{"type":"x"}`}, got)
+	assert.Equal(t, "f", string(c.Parts[1].Name))
 }
 
 func TestResponsesUnknownMembersAreTold(t *testing.T) {
@@ -96,6 +109,8 @@ func TestResponsesUnknownMembersAreTold(t *testing.T) {
 		`"store":true`: "store", `"truncation":"auto"`: "truncation", `"service_tier":"flex"`: "service_tier", `"prompt_cache_key":"k"`: "prompt_cache_key",
 		`"metadata":{"a":"b"}`: "metadata", `"text":{"verbosity":"low"}`: "text.verbosity", `"text":{"format":{"type":"grammar"}}`: "text.format",
 		`"reasoning":{"x":1}`: "reasoning.x", `"include":["file_search_call.results"]`: "include", `"seed":1`: "seed", `"stop":["x"]`: "stop",
+		`"include":7`: "include", `"text":7`: "text", `"text":{"format":7}`: "text.format", `"text":{"format":{"type":"json_object","x":1}}`: "text.format",
+		`"text":{"x":1}`: "text.x", `"reasoning":{"context":"all_turns"}`: "reasoning.context", `"text":{"verbosity":7}`: "text.verbosity", `"top_logprobs":"all"`: "top_logprobs",
 		`"temperature":"hot"`: "temperature", `"max_output_tokens":"many"`: "max_output_tokens", `"context_management":[{"type":"compaction"}]`: "context_management",
 		`"tools":[{"type":"function","name":"f","defer_loading":true}]`: "tools.defer_loading", `"tool_choice":"whatever"`: "tool_choice", `"reasoning":7`: "reasoning",
 		`"\u0069nput":[{"role":"assistant","content":"x","phase":"commentary"}]`:                                                         "input.phase",
@@ -129,7 +144,7 @@ func TestResponsesThatOnlyTheirProviderCanGiveAreRefused(t *testing.T) {
 		`"input":[{"role":"user","content":[{"type":"input_file"}]}]`: "without file_data", `"input":[{"role":"user","content":[{"type":"input_text"}]}]`: "no string",
 		`"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:,x"}]}]`: "not base64", `"input":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]`: "sound",
 		`"input":[{"role":"system","content":[{"type":"input_image","file_id":"x"}]}]`: "system message", `"input":[{"type":"function_call","name":"f"}]`: "without call_id",
-		`"input":[{"type":"function_call_output","output":"x"}]`: "without call_id", `"input":[{"type":"image_generation_call"}]`: "picture",
+		`"input":[{"type":"function_call_output","output":"x"}]`: "without call_id", `"input":[{"type":"function_call_output","call_id":"c","output":7}]`: "neither a text", `"tools":[{"name":"f"}]`: "a tool of an unknown type", `"input":[{"type":"image_generation_call"}]`: "picture",
 		`"input":[{"type":"function_call_output","call_id":"c","output":[{"type":"input_audio","input_audio":{"data":"A","format":"wav"}}]}]`: "other than text, images and files",
 	} {
 		var c dialect.Chat

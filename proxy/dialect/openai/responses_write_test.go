@@ -282,3 +282,14 @@ func TestResponsesOfOpenAIAreRead(t *testing.T) {
 		assert.ErrorIs(t, Codec{}.ReadReply(dialect.OpResponses, []byte(body), &r), dialect.ErrMalformed, body)
 	}
 }
+
+// What policies do to a provider's own stream they do to this one.
+func TestResponsesStreamsMayBeRewritten(t *testing.T) {
+	body := typedStream(t, started(event(dialect.EventThinking, "hm"), event(dialect.EventText, "a"), event(dialect.EventText, "b"),
+		dialect.Event{Kind: dialect.EventLogProbs, Raw: []byte(`{"content":[{"token":"a"}]}`)}, call(0, "c", "f"), args(0, "{}")))
+	edited, _ := rewrite(t, dialect.OpResponses, body, 1, upper)
+	requireNumbered(t, edited)
+	final, _ := accumulate(t, edited)
+	assert.Equal(t, "AB", final.OutputText())
+	assert.Len(t, final.Output, 3)
+}
