@@ -41,6 +41,7 @@ type plan struct {
 func (x *exchange) attempt() *dialect.Error {
 	var failure *dialect.Error
 	x.plan.version = x.version
+	x.carries = x.op.Chats() && dialect.Carries(x.op, x.requestBody())
 	x.castShadow()
 	for {
 		t := x.nextTarget()

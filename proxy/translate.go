@@ -24,11 +24,21 @@ func (x *exchange) reads() dialect.Client {
 func (x *exchange) appendBodyFor(dst []byte, v *version, t *target) (out []byte, lost []string, failure *dialect.Error) {
 	op := x.asks(t)
 	if op == x.op {
+		if x.carries && op == op.Dialect().ChatOp() { // what others signed, the target's own provider would refuse
+			if out, lost, failure = x.appendTranslated(dst, v, t, op); failure == nil {
+				return out, lost, nil
+			}
+		}
 		return x.appendOwnBody(dst, v, t), nil, nil
 	}
 	if op == dialect.OpOther {
 		return dst, nil, fail(codeInvalidRequest, "", "provider "+t.provider.Name+" speaks "+t.provider.Dialect+", which has no such operation; ask a model of another provider")
 	}
+	return x.appendTranslated(dst, v, t, op)
+}
+
+// appendTranslated appends what the client's body says in the target's dialect.
+func (x *exchange) appendTranslated(dst []byte, v *version, t *target, op dialect.Op) (out []byte, lost []string, failure *dialect.Error) {
 	own := x.appendEditedBody(nil, v)
 	out, lost, err := x.s.o.Dialects.AppendRequest(dst, x.op, own, t.provider.dialect, t.Model, x.streaming)
 	if err == nil {

@@ -77,8 +77,8 @@ func (s *Set) appendEmbedding(dst []byte, from Op, body []byte, to ID, model str
 // lost names what a request lost on its way.
 func (s *Set) lost(op Op, left FieldSet, unknown []string) (names []string) {
 	for f := range Fields {
-		if left.Has(f) {
-			names = append(names, s.For(op).FieldName(op, f))
+		if name := s.For(op).FieldName(op, f); left.Has(f) && name != "" { // "": it was said by nobody
+			names = append(names, name)
 		}
 	}
 	return append(names, unknown...)
