@@ -60,14 +60,13 @@ func (s *Server) sets(v *version, op dialect.Op, params []wire.Param, force bool
 	return out
 }
 
-// appendNested appends a body with nested sets. A member counts as present if it is not null, whether its name is in
-// camel case or in snake case, which Gemini's servers take alike.
-func appendNested(dst, body []byte, sets []nestedSet) []byte {
+// setNested is a body with nested sets. A member counts as present if it is not null, whether its name is in camel case or
+// in snake case, which Gemini's servers take alike.
+func setNested(body []byte, sets []nestedSet) []byte {
 	for _, set := range sets {
-		dst = set.append(nil, body)
-		body = dst
+		body = set.append(nil, body)
 	}
-	return dst
+	return body
 }
 
 // append appends the body, a valid JSON object, with the set.

@@ -82,7 +82,7 @@ func (x *exchange) setOnce(body []byte, v *version, op dialect.Op) ([]byte, erro
 	defer x.chat.Reset()
 	out := x.chat.AppendBody(nil, v.edits[op], request.Attempt{})
 	if nested := v.nested[op]; len(nested) > 0 {
-		out = appendNested(nil, out, nested)
+		out = setNested(out, nested)
 	}
 	return out, nil
 }
@@ -91,7 +91,7 @@ func (x *exchange) setOnce(body []byte, v *version, op dialect.Op) ([]byte, erro
 func (x *exchange) appendEditedBody(dst []byte, v *version) []byte {
 	dst = x.view.AppendBody(dst, v.edits[x.op], request.Attempt{})
 	if nested := v.nested[x.op]; len(nested) > 0 {
-		dst = appendNested(nil, dst, nested)
+		dst = setNested(dst, nested)
 	}
 	return dst
 }
