@@ -8,8 +8,8 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
-// clientDialect is the dialect of the SDK that sends a request, by its path. Only the model list is at the same path in
-// two of them; the header that Anthropic's SDKs always send tells.
+// clientDialect is the dialect of the SDK that sends a request, by its path. Only models are at the same path in all of
+// them; the headers that Anthropic's and Google's SDKs always send tell.
 func clientDialect(ctx *fasthttp.RequestCtx) dialect.ID {
 	path := ctx.Path()
 	rest, ok := bytes.CutPrefix(path, []byte("/v1/m"))
@@ -26,8 +26,8 @@ func clientDialect(ctx *fasthttp.RequestCtx) dialect.ID {
 	case len(ctx.Request.Header.PeekBytes(headerAnthropicVersion)) > 0:
 		return dialect.Anthropic
 	}
-	if _, verb := cutVerb(rest); verb != "" { // Google's own SDK for JavaScript asks here
-		return dialect.Gemini
+	if _, verb := cutVerb(rest); verb != "" || len(ctx.Request.Header.PeekBytes(headerGoogleKey)) > 0 {
+		return dialect.Gemini // whose SDK for JavaScript asks here
 	}
 	return dialect.OpenAI
 }

@@ -51,6 +51,7 @@ var (
 	headerRequestIDPlain = []byte("Request-Id") // as Anthropic's SDKs read it
 
 	headerAnthropicVersion = []byte("Anthropic-Version")
+	headerGoogleKey        = []byte("X-Goog-Api-Key")
 	headerAnthropicBeta    = []byte("Anthropic-Beta")
 
 	valueJSON        = []byte("application/json")
