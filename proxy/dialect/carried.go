@@ -19,7 +19,7 @@ var extraContent = []byte(`"extra_content"`)
 // Carries says that a body holds what another provider signed: it came to the client through a translation, and a provider
 // of the client's own dialect would refuse it.
 func Carries(op Op, body []byte) bool {
-	if op == OpChat && bytes.Contains(body, extraContent) {
+	if (op == OpChat || op == OpResponses) && bytes.Contains(body, extraContent) {
 		return true
 	}
 	m := &marks[op.Dialect()]
