@@ -343,7 +343,11 @@ func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again
 	switch {
 	case refusal.Broke || status == 402:
 		x.up.leave(route.Bad, 0)
-		failure = fail(codeUpstreamError, "", who+" says that the operator's account has run out of money or quota; tell the operator of this node")
+		word := codeUpstreamError
+		if status == codeRateLimited.status {
+			word = codeRateLimited
+		}
+		failure = fail(word, "", who+" says that the operator's account has run out of money or quota; tell the operator of this node")
 		failure.Final = true
 		x.bar(t)
 		return failure, true

@@ -90,9 +90,24 @@ func (x *exchange) checkKept() *dialect.Error {
 	if !x.doc.refers {
 		return nil
 	}
+	if x.op == dialect.OpResponses && x.doc.continues && !x.version.keeps() {
+		return fail(codeInvalidRequest, "", "no provider of model "+x.model.Name+" keeps conversations; send the conversation in input, without previous_response_id, conversation and background")
+	}
 	r := x.newReferences(false)
 	r.document(place{}, x.ctx.Request.Body())
 	return r.end()
+}
+
+// keeps says that a target has the Responses API, whose provider keeps what it answered.
+func (v *version) keeps() bool {
+	for _, one := range append([]*version{v}, v.fallback...) {
+		for i := range one.targets {
+			if p := one.targets[i].provider; p.dialect == dialect.OpenAI && !p.chatsOnly {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkObjects refuses a passed-through request that names objects of others, wherever it does.

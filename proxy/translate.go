@@ -57,7 +57,11 @@ func (x *exchange) appendTranslated(dst []byte, v *version, t *target, op dialec
 
 // reasonOf is what a codec says was wrong, without the words that wrap it.
 func reasonOf(err error) string {
-	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), dialect.ErrInexpressible.Error()+": "), dialect.ErrMalformed.Error()+": ")
+	words := err.Error()
+	for _, wrapped := range [...]error{dialect.ErrInexpressible, dialect.ErrMalformed} {
+		words = strings.TrimPrefix(strings.TrimSuffix(words, ": "+wrapped.Error()), wrapped.Error()+": ")
+	}
+	return words
 }
 
 // appendOwnBody appends the request's body for a target of the client's dialect: its bytes, but for what the version and

@@ -11,7 +11,10 @@ func (r *requestReader) toolMember(k, v []byte) (bool, error) {
 	case "tools":
 		return r.tools(v, true), nil
 	case "functions":
-		return len(r.c.Tools) == 0 && r.tools(v, false), nil
+		if len(r.c.Tools) == 0 {
+			r.tools(v, false)
+		}
+		return !isArray(v) || len(r.c.Tools) == 0, nil // the answer calls tools, in the newer form only
 	case "tool_choice", "function_call":
 		return r.choice(v), nil
 	}
