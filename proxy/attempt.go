@@ -191,7 +191,7 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 	}
 	ask.FirstByte = timeout
 	first := t
-	t, err := x.do(t, ask)
+	t, err := x.do(t, &ask)
 	if err != nil {
 		return x.failed(err)
 	}
@@ -213,22 +213,20 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 }
 
 // prepare makes the request of an attempt, all but the time that it may take.
-func (x *exchange) prepare(t *target) (*upstream.Request, *dialect.Error) {
+func (x *exchange) prepare(t *target) (ask upstream.Request, failure *dialect.Error) {
 	var lost []string
 	if x.op == dialect.OpOther && (len(x.ref) == 0 || x.form.end > 0) {
 		x.body = x.appendRawBody(x.body[:0], t)
 	} else {
-		var failure *dialect.Error
 		if x.body, lost, failure = x.appendBodyFor(x.body[:0], x.plan.version, t); failure != nil {
-			return nil, failure
+			return ask, failure
 		}
 	}
 	x.dropped = ""
 	x.lose(lost)
 	x.lines = x.appendUpstreamHead(x.lines[:0], t)
-	return &upstream.Request{
-		Method: x.ctx.Method(), Path: x.upstreamPath(t, x.asks(t)), Head: x.lines, Body: x.body, ChunkTimeout: t.timeout,
-	}, nil
+	x.path = x.appendUpstreamPath(x.path[:0], t, x.asks(t))
+	return upstream.Request{Method: x.ctx.Method(), Path: x.path, Head: x.lines, Body: x.body, ChunkTimeout: t.timeout}, nil
 }
 
 // openStream waits for the first event: until it has come, another target may still be tried.

@@ -51,6 +51,7 @@ type exchange struct {
 	keyBuf []byte `wedge:"kept"`
 	body   []byte `wedge:"kept"` // what goes upstream
 	lines  []byte `wedge:"kept"` // its header lines
+	path   []byte `wedge:"kept"` // and its path
 	out    []byte `wedge:"kept"` // a whole answer, or the last part of a stream
 	tries  [maxTries]try
 }
@@ -160,7 +161,7 @@ func (x *exchange) release() {
 		x.ownUp.reset()
 		x.own = stream.Flight{}
 	}
-	for _, b := range [...]*[]byte{&x.keyBuf, &x.body, &x.lines, &x.out} {
+	for _, b := range [...]*[]byte{&x.keyBuf, &x.body, &x.lines, &x.path, &x.out} {
 		if *b = (*b)[:0]; cap(*b) > keptMost {
 			*b = nil
 		}

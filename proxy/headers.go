@@ -308,22 +308,23 @@ func (x *exchange) readAsJSON() bool {
 	return x.op != dialect.OpOther || len(x.ref) > 0 && x.form.end == 0
 }
 
-// upstreamPath is the path of an attempt below the provider's base URL, with the client's query where it asks the same
+// appendUpstreamPath appends the path of an attempt below the provider's base URL, with the client's query where it asks the same
 // thing.
-func (x *exchange) upstreamPath(t *target, op dialect.Op) []byte {
+func (x *exchange) appendUpstreamPath(dst []byte, t *target, op dialect.Op) []byte {
 	p := t.provider
-	path := bytes.TrimPrefix(x.ctx.Path(), []byte("/v1"))
-	if op != dialect.OpOther {
-		path = x.s.o.Dialects.For(op).AppendPath(nil, op, t.Model, x.streaming)
+	dst = p.appendDeployment(dst, op, t)
+	if op == dialect.OpOther {
+		dst = append(dst, bytes.TrimPrefix(x.ctx.Path(), []byte("/v1"))...)
+	} else {
+		dst = x.s.o.Dialects.For(op).AppendPath(dst, op, t.Model, x.streaming)
 	}
-	path = p.azurePath(path, op, t)
 	if q := x.query(); len(q) > 0 && op == x.op {
-		path = append(append(append([]byte(nil), path...), separator(path)), q...)
+		dst = append(append(dst, separator(dst)), q...)
 	}
 	if len(p.query) > 0 {
-		path = append(append(append([]byte(nil), path...), separator(path)), p.query...)
+		dst = append(append(dst, separator(dst)), p.query...)
 	}
-	return path
+	return dst
 }
 
 // separator stands between a path, which may have a query, and a further argument.

@@ -47,7 +47,7 @@ func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
 		x.plan.tried = h.tried
 		return t, t.provider.endpoint.Do(&x.up.call, ask)
 	}
-	second.Head, second.Body, second.Path = x.appendUpstreamHead(nil, h.target), body, x.upstreamPath(h.target, x.asks(h.target))
+	second.Head, second.Body, second.Path = x.appendUpstreamHead(nil, h.target), body, x.appendUpstreamPath(nil, h.target, x.asks(h.target))
 	won, err := t.provider.endpoint.DoHedged(&x.up.call, ask, &upstream.Hedge{
 		After: h.after, Endpoint: h.target.provider.endpoint, Request: &second, Begin: h.begin,
 	})

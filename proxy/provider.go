@@ -118,11 +118,11 @@ func printable(s string) bool {
 	return true
 }
 
-// azurePath is a path of OpenAI's API at Azure, where the model is a deployment in the path of every operation but
-// responses.
-func (c *provider) azurePath(path []byte, op dialect.Op, t *target) []byte {
+// appendDeployment appends the beginning of a path of OpenAI's API at Azure, where the model is a deployment in the path
+// of every operation but responses.
+func (c *provider) appendDeployment(dst []byte, op dialect.Op, t *target) []byte {
 	if c.AzureVersion == "" || op == dialect.OpResponses || t.Model == "" {
-		return path
+		return dst
 	}
-	return append([]byte("/deployments/"+url.PathEscape(t.Model)), path...)
+	return append(append(dst, "/deployments/"...), url.PathEscape(t.Model)...)
 }

@@ -44,7 +44,7 @@ func (x *exchange) castShadow() {
 	s := &shadow{
 		target: t, op: op, answers: x.s.o.Dialects.For(op), bill: x.bill(), most: x.s.o.MaxAnswer,
 		ask: upstream.Request{
-			Method: bytes.Clone(x.ctx.Method()), Path: bytes.Clone(x.upstreamPath(t, op)), Head: x.appendUpstreamHead(nil, t),
+			Method: bytes.Clone(x.ctx.Method()), Path: x.appendUpstreamPath(nil, t, op), Head: x.appendUpstreamHead(nil, t),
 			Body: bytes.Clone(body), FirstByte: t.timeout, ChunkTimeout: t.timeout,
 		},
 	}
