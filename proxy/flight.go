@@ -110,7 +110,8 @@ func (x *exchange) follow() (done bool, e *dialect.Error) {
 // openFlight lets the answer flow to everyone.
 func (x *exchange) openFlight(first []byte, err error) {
 	x.leads = false
-	x.up.billed = x.bill()
+	billed := x.bill()
+	x.up.billed = &billed
 	if !x.up.raw {
 		x.up.heartbeat = x.s.o.Heartbeat
 	}

@@ -107,12 +107,12 @@ type bill struct {
 	counted int // the request's own tokens, if its answer is to be learnt from
 }
 
-func (x *exchange) bill() *bill {
-	return &bill{x.s.metrics, x.version, x.who.Name, &x.s.factors, x.sample()}
+func (x *exchange) bill() bill {
+	return bill{x.s.metrics, x.version, x.who.Name, &x.s.factors, x.sample()}
 }
 
 // book counts what the answer of a target consumed.
-func (b *bill) book(u dialect.Usage, t *target) {
+func (b bill) book(u dialect.Usage, t *target) {
 	h, m := b.version.handlesOf(b.metrics), b.metrics
 	if u.Known {
 		h.input.Add(u.Input)

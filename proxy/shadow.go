@@ -16,7 +16,7 @@ type shadow struct {
 	target  *target
 	op      dialect.Op
 	answers dialect.Answers
-	bill    *bill
+	bill    bill
 	ask     upstream.Request
 	most    int // bytes of the answer
 }
