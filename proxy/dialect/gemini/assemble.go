@@ -98,6 +98,7 @@ type grown struct {
 	rest    object // all but content and logprobsResult
 	content object // all but parts
 	parts   []grownPart
+	blank   bool   // an empty text was told
 	chosen  []byte // elements of the logprobsResult's lists, with a comma before each
 	top     []byte
 }
@@ -153,7 +154,7 @@ func (g *grown) part(v []byte) bool {
 		last.text, last.signature = append(last.text, text...), next.signature
 		return ok
 	}
-	if len(text) > 0 || next.signature != nil {
+	if g.blank = true; len(text) > 0 || next.signature != nil {
 		next.text = append(next.text, text...)
 		g.parts = append(g.parts, next)
 	}
@@ -165,6 +166,9 @@ func (p *grownPart) joins(next *grownPart) bool {
 }
 
 func (g *grown) appendTo(dst []byte) []byte {
+	if g.parts == nil && g.blank {
+		g.parts = []grownPart{{}}
+	}
 	dst = append(dst, '{')
 	if g.content != nil || g.parts != nil {
 		dst = append(dst, `"content":{`...)

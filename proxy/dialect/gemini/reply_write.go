@@ -51,6 +51,8 @@ const (
 	shutParts = `],"role":"model"}`
 )
 
+// appendCandidate appends an answer. A thought behind a text that nobody else can read is the text's signature, as in a
+// whole answer of Gemini's.
 func appendCandidate(dst []byte, a *dialect.Answer, parts []dialect.Part) []byte {
 	dst = append(dst, openParts...)
 	start, broken := len(dst), false
@@ -60,8 +62,15 @@ func appendCandidate(dst []byte, a *dialect.Answer, parts []dialect.Part) []byte
 			dst = append(dst, ',')
 		}
 		from := len(dst)
-		var ok bool
-		if dst, ok = appendAnswerPart(dst, &parts[i]); !ok {
+		p, ok := parts[i], true
+		if p.Kind == dialect.PartHidden && i > 0 && parts[i-1].Kind == dialect.PartText && len(parts[i-1].Text) > 0 {
+			dst = dst[:at] // it was told with the text
+			continue
+		}
+		if p.Kind == dialect.PartText && i+1 < len(parts) && parts[i+1].Kind == dialect.PartHidden {
+			p.Signature, p.Signer = parts[i+1].Signature, parts[i+1].Signer
+		}
+		if dst, ok = appendAnswerPart(dst, &p); !ok {
 			broken = true
 		}
 		if len(dst) == from {
@@ -115,7 +124,7 @@ func appendAnswerPart(dst []byte, p *dialect.Part) ([]byte, bool) {
 	switch p.Kind {
 	case dialect.PartText, dialect.PartRefusal:
 		if len(p.Text) > 0 {
-			dst = append(appendText(dst, `{"text":`, p.Text), '}')
+			dst = append(appendSigned(appendText(dst, `{"text":`, p.Text), p), '}')
 		}
 	case dialect.PartThinking:
 		dst = appendText(dst, `{"text":`, p.Text)

@@ -137,7 +137,7 @@ func (r *reading) candidate(in *reader, v dialect.Raw, i int, events []dialect.E
 
 // tell tells one part.
 func (r *reading) tell(in *reader, a *answerReading, p *dialect.Part, events []dialect.Event) []dialect.Event {
-	e := dialect.Event{Answer: a.index, Text: p.Text}
+	e := dialect.Event{Kind: dialect.EventText, Answer: a.index, Text: p.Text}
 	switch p.Kind {
 	case dialect.PartText:
 		return append(events, e)
