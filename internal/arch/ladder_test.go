@@ -46,6 +46,7 @@ var ladder = map[string]row{
 
 	"policy/wasmhost/wasmtest": {rung: 0, testOnly: true},
 
+	"internal/jsonedit":     {rung: 1},
 	"wire":                  {rung: 1, modules: []string{semver, xxhash, yaml}},
 	"store":                 {rung: 1},
 	"policy":                {rung: 1, also: []string{"policy/abi"}},
@@ -66,8 +67,8 @@ var ladder = map[string]row{
 	"proxy/budget":            {rung: 2},
 	"proxy/uplink":            {rung: 2},
 	"proxy/dialect/openai":    {rung: 2, modules: []string{xxhash}},
-	"proxy/dialect/anthropic": {rung: 2},
-	"proxy/dialect/gemini":    {rung: 2},
+	"proxy/dialect/anthropic": {rung: 2, modules: []string{xxhash}},
+	"proxy/dialect/gemini":    {rung: 2, modules: []string{xxhash}},
 	"store/memory":            {rung: 2, modules: []string{otter, xxhash}},
 	"store/badger":            {rung: 2, modules: []string{badger, xsys, xxhash}},
 	"store/redis":             {rung: 2},
