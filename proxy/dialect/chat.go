@@ -200,6 +200,7 @@ const (
 	FieldName       // of a speaker
 	FieldSystemTurn // instructions that came after the conversation began: they were put before it
 	FieldFailed     // that a tool's result is an error
+	FieldFileName   // of a picture, sound, film or document
 	FieldDimensions
 	FieldTaskType
 	FieldTitle

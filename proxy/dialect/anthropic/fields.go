@@ -19,6 +19,7 @@ var fieldNames = [dialect.Fields]string{
 	dialect.FieldCache:        "cache_control",
 	dialect.FieldSignature:    "messages.content.signature",
 	dialect.FieldSystemTurn:   "messages.role",
+	dialect.FieldFileName:     "messages.content.title",
 	dialect.FieldFailed:       "messages.content.is_error",
 }
 

@@ -246,6 +246,9 @@ func (w *writer) image(p *dialect.Part) {
 	if p.Detail != nil && string(p.Detail) != "auto" {
 		w.left.Add(dialect.FieldDetail)
 	}
+	if len(p.Name) > 0 {
+		w.left.Add(dialect.FieldFileName)
+	}
 	media := p.Media
 	switch {
 	case p.Data == nil:

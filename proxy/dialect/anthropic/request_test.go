@@ -235,7 +235,7 @@ func TestDocuments(t *testing.T) {
 		dialect.Part{Kind: dialect.PartFile, Text: []byte("t")},
 		dialect.Part{Kind: dialect.PartFile, URL: []byte("u")},
 		dialect.Part{Kind: dialect.PartFile, Data: []byte("iVBORw0KGgo="), Media: []byte("image/png")},
-		dialect.Part{Kind: dialect.PartImage, Data: []byte("x"), Media: []byte("image/jpg"), Detail: []byte("low")},
+		dialect.Part{Kind: dialect.PartImage, Data: []byte("x"), Media: []byte("image/jpg"), Detail: []byte("low"), Name: []byte("n.jpg")},
 	)
 	m, left := asked(t, c, "sim")
 	assert.JSONEq(t, `[{"role":"user","content":[
@@ -245,7 +245,7 @@ func TestDocuments(t *testing.T) {
 	 {"type":"document","source":{"type":"url","url":"u"}},
 	 {"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}},
 	 {"type":"image","source":{"type":"base64","media_type":"image/jpeg","data":"x"}}]}]`, string(m["messages"]))
-	assert.Equal(t, set(dialect.FieldDetail), left)
+	assert.Equal(t, set(dialect.FieldDetail, dialect.FieldFileName), left)
 }
 
 func TestAppendRequestRefuses(t *testing.T) {

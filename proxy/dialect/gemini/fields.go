@@ -20,6 +20,7 @@ var fieldNames = [dialect.Fields]string{
 	dialect.FieldChoice:           "toolConfig.functionCallingConfig",
 	dialect.FieldSignature:        "contents.parts.thoughtSignature",
 	dialect.FieldFailed:           "contents.parts.functionResponse.response.error",
+	dialect.FieldFileName:         "contents.parts.inlineData.displayName",
 	dialect.FieldDimensions:       "outputDimensionality",
 	dialect.FieldTaskType:         "taskType",
 	dialect.FieldTitle:            "title",

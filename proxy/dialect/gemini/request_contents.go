@@ -226,6 +226,9 @@ func (w *writer) labels(p *dialect.Part) {
 	if len(p.Detail) > 0 && string(p.Detail) != "auto" {
 		w.left.Add(dialect.FieldDetail)
 	}
+	if len(p.Name) > 0 {
+		w.left.Add(dialect.FieldFileName)
+	}
 }
 
 func (w *writer) inline(p *dialect.Part) {

@@ -229,3 +229,35 @@ func TestCachePlacesAreRead(t *testing.T) {
 	c := read(t, dialect.OpChat, `{"messages":[{"role":"user","content":[{"type":"text","text":"a","prompt_cache_breakpoint":{"mode":"explicit"}},{"type":"text","text":"b","prompt_cache_breakpoint":{"mode":"explicit","ttl":"12h"}}]}]}`)
 	assert.Equal(t, []string{string(shortMark), string(longMark)}, []string{string(c.Parts[0].Cache), string(c.Parts[1].Cache)})
 }
+
+// A choice among some of the tools is the choice of those alone, wherever it stands.
+func TestAllowedTools(t *testing.T) {
+	const tools = `"tools":[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}]`
+	for mode, want := range map[string]string{"auto": "", "required": `,"tool_choice":"required"`} {
+		choice := `"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"` + mode + `","tools":[{"type":"function","function":{"name":"g"}}]}}`
+		for _, members := range []string{tools + "," + choice, choice + "," + tools} {
+			c := read(t, dialect.OpChat, `{"messages":[{"role":"user","content":"hi"}],`+members+`}`)
+			assert.Empty(t, c.Unknown)
+			got, _ := asked(t, c, "m")
+			assert.Equal(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"g"}}]`+want+`}`, got)
+		}
+	}
+}
+
+// Documents have names that say what they are; no other file has a name.
+func TestFileNames(t *testing.T) {
+	for media, want := range map[string]string{
+		"application/pdf": "document.pdf", "": "document.pdf", "text/plain": "document.txt", "text/markdown": "document.md", "application/json": "document.json",
+	} {
+		assert.Equal(t, want, string(fileName(dialect.Written(media))), media)
+	}
+	for _, kind := range []dialect.PartKind{dialect.PartImage, dialect.PartVideo, dialect.PartAudio, dialect.PartFile} {
+		c := dialect.Chat{
+			Turns: []dialect.Turn{{To: 1}},
+			Parts: []dialect.Part{{Kind: kind, Name: dialect.Written("a.x"), Media: dialect.Written("audio/wav"), Data: dialect.Written("AAAA")}},
+		}
+		got, left := asked(t, &c, "m")
+		assert.Equal(t, strings.Contains(got, `"filename":"a.x"`), !left.Has(dialect.FieldFileName), "%s", got)
+		assert.Equal(t, kind != dialect.PartFile, left.Has(dialect.FieldFileName))
+	}
+}

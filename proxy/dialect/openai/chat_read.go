@@ -10,11 +10,12 @@ type requestReader struct {
 	op dialect.Op
 	c  *dialect.Chat
 
-	asked     bool // there is something to answer: messages, or a prompt
-	began     bool // a message came that is no instruction
-	calls     int  // of the old form, which has no ids
-	newLimit  bool // max_completion_tokens came: it goes before max_tokens
-	firstUser bool // user came: it goes before what else names whom the client asks for
+	asked     bool   // there is something to answer: messages, or a prompt
+	began     bool   // a message came that is no instruction
+	calls     int    // of the old form, which has no ids
+	newLimit  bool   // max_completion_tokens came: it goes before max_tokens
+	among     []byte // a choice among some of the tools, as written; read last, when all are known
+	firstUser bool   // user came: it goes before what else names whom the client asks for
 }
 
 // readChat reads a request of chat/completions.
@@ -36,6 +37,8 @@ func (r *requestReader) read(body []byte) error {
 		return malformed(r.op.String() + " request")
 	case !r.asked:
 		return inexpressible("a request without "+listNames[r.op], "send at least one message")
+	case r.among != nil:
+		return r.allowed(r.among)
 	}
 	return nil
 }
@@ -215,8 +218,7 @@ func (r *requestReader) shape(k, v []byte) bool {
 	case "response_format":
 		return chat && r.format(v)
 	case "modalities":
-		var b [16]byte
-		return chat && len(v) <= len(b) && string(appendCompact(b[:0], v)) == `["text"]`
+		return chat && listsOnly(v, "text")
 	case "verbosity":
 		return wordIs(v, "medium")
 	case "service_tier":

@@ -16,6 +16,11 @@ func (r *requestReader) toolMember(k, v []byte) (bool, error) {
 		}
 		return !isArray(v) || len(r.c.Tools) == 0, nil // the answer calls tools, in the newer form only
 	case "tool_choice", "function_call":
+		r.among = nil
+		if among := memberOf(v, "allowed_tools"); isArray(memberOf(among, "tools")) {
+			r.among = among
+			return true, nil
+		}
 		return r.choice(v), nil
 	}
 	if isBool(v) && !isTrue(v) { // several calls are the default of all dialects
@@ -153,4 +158,42 @@ func (r *requestReader) namedChoice(v []byte) bool {
 	}
 	r.c.Choice, r.c.ChoiceName = dialect.ChoiceNamed, name
 	return true
+}
+
+// allowed reads a choice among some of the tools: the others are left out, which says the same.
+func (r *requestReader) allowed(v []byte) error {
+	c := r.c
+	c.Choice, c.ChoiceName = dialect.ChoiceAuto, nil
+	if wordIs(memberOf(v, "mode"), "required") {
+		c.Choice = dialect.ChoiceAny
+	}
+	names := memberOf(v, "tools")
+	if !isArray(names) {
+		return inexpressible("allowed_tools without a list of tools", "list the tools that may be called")
+	}
+	all := c.Tools
+	c.Tools = c.Tools[:0]
+	for i := range all {
+		if listsTool(names, all[i].Name) {
+			c.Tools = append(c.Tools, all[i])
+		}
+	}
+	clear(all[len(c.Tools):])
+	return nil
+}
+
+// listsTool says that a list of tools names a function.
+func listsTool(list []byte, name dialect.Written) bool {
+	c := jsonscan.Cursor{B: list}
+	c.Enter('[')
+	for ok := c.More(']', true); ok; ok = c.More(']', false) {
+		tool := c.Skip()
+		if function := memberOf(tool, "function"); function != nil { // chat/completions has its name there
+			tool = function
+		}
+		if string(inside(memberOf(tool, "name"))) == string(name) {
+			return true
+		}
+	}
+	return false
 }

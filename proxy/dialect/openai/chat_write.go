@@ -247,6 +247,20 @@ func appendDataURL(dst []byte, media, data dialect.Written) []byte {
 	return append(append(dst, data...), '"')
 }
 
+// fileName is a name for a document that has none, as the API demands one: by its ending it tells what the document is.
+func fileName(media dialect.Written) dialect.Written {
+	_, kind, _ := bytes.Cut(media, []byte("/"))
+	switch string(kind) {
+	case "plain":
+		return dialect.Written("document.txt")
+	case "markdown":
+		return dialect.Written("document.md")
+	case "html", "csv", "json", "xml":
+		return dialect.Written("document." + string(kind))
+	}
+	return dialect.Written("document.pdf")
+}
+
 // audioFormat is what OpenAI calls a type of sound; nil if it takes none such.
 func audioFormat(media dialect.Written) []byte {
 	_, format, _ := bytes.Cut(media, []byte("/"))
@@ -271,6 +285,7 @@ var chatNames = [dialect.Fields]string{
 	dialect.FieldParallel: "parallel_tool_calls", dialect.FieldChoice: "tool_choice", dialect.FieldToolStrict: "tools.function.strict",
 	dialect.FieldCache: "cache_control", dialect.FieldSignature: "messages.extra_content", dialect.FieldDetail: "messages.content.image_url.detail",
 	dialect.FieldName: "messages.name", dialect.FieldSystemTurn: "messages.role", dialect.FieldFailed: "messages.content",
+	dialect.FieldFileName:   "messages.content.file.filename",
 	dialect.FieldDimensions: "dimensions", dialect.FieldTaskType: "task_type", dialect.FieldTitle: "title",
 }
 

@@ -90,6 +90,7 @@ func (w *requestWriter) part(p *dialect.Part) {
 		}
 		w.dst = appendText(w.dst, `{"type":"input_audio","input_audio":{"data":`, p.Data)
 		w.dst = append(appendText(w.dst, `,"format":`, format), "}}"...)
+		w.unnamed(p)
 	case dialect.PartFile:
 		w.file(p)
 	default:
@@ -110,6 +111,14 @@ func (w *requestWriter) located(kind string, p *dialect.Part) {
 		w.fail("a picture or film that another provider keeps", "send it by value or by URL")
 	}
 	w.dst = append(appendWritten(w.dst, `,"detail":`, p.Detail), "}}"...)
+	w.unnamed(p)
+}
+
+// unnamed tells that a file's name has no word: only documents have one.
+func (w *requestWriter) unnamed(p *dialect.Part) {
+	if len(p.Name) > 0 {
+		w.left.Add(dialect.FieldFileName)
+	}
 }
 
 // file writes a document.
@@ -121,7 +130,7 @@ func (w *requestWriter) file(p *dialect.Part) {
 	case p.Data != nil:
 		name := p.Name
 		if name == nil {
-			name = dialect.Written("document.pdf") // the API demands one
+			name = fileName(p.Media)
 		}
 		w.dst = appendText(append(w.dst, head...), `"filename":`, name)
 		w.dst = append(appendDataURL(append(w.dst, `,"file_data":`...), p.Media, p.Data), "}}"...)

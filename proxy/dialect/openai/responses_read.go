@@ -155,6 +155,8 @@ func (r *responsesReader) settings(k, v []byte) bool {
 			r.c.ShowThinking = understood
 		case string(m) == "context":
 			understood = wordIs(w, "auto")
+		case string(m) == "mode":
+			understood = wordIs(w, "standard")
 		}
 		if !understood {
 			r.c.Unknown = addPath(r.c.Unknown, memberPath(k, m))
@@ -219,6 +221,7 @@ var responsesNames = [dialect.Fields]string{
 	dialect.FieldThinking: "reasoning", dialect.FieldEffort: "reasoning.effort", dialect.FieldToolStrict: "tools.strict",
 	dialect.FieldCache: "prompt_cache_breakpoint", dialect.FieldSignature: "input.encrypted_content", dialect.FieldDetail: "input.content.detail",
 	dialect.FieldName: "input.name", dialect.FieldSystemTurn: "input.role", dialect.FieldFailed: "input.output",
+	dialect.FieldFileName: "input.content.filename",
 }
 
 // responsesFieldName is what clients of the responses API call a field.

@@ -124,6 +124,14 @@ func TestResponsesUnknownMembersAreTold(t *testing.T) {
 	}
 }
 
+// What is the default everywhere says nothing.
+func TestResponsesDefaultsAreUnderstood(t *testing.T) {
+	c := read(t, dialect.OpResponses, ask(`"reasoning":{"mode":"standard","context":"auto"},"tools":[{"type":"function","name":"f","allowed_callers":["direct"]}]`))
+	assert.Empty(t, c.Unknown)
+	c = read(t, dialect.OpResponses, ask(`"reasoning":{"mode":"pro"},"tools":[{"type":"function","name":"f","allowed_callers":["direct","programmatic"]}]`))
+	assert.ElementsMatch(t, []string{"reasoning.mode", "tools.allowed_callers"}, c.Unknown)
+}
+
 func TestResponsesUnknownMembersAreBounded(t *testing.T) {
 	var b strings.Builder
 	for i := range 1000 {

@@ -50,6 +50,7 @@ func (r *responsesReader) flatTool(v []byte) error {
 			t.Strict = m
 		case string(k) == "cache_control":
 			t.Cache = some(m)
+		case string(k) == "allowed_callers" && listsOnly(m, "direct"):
 		default:
 			r.c.Unknown = addPath(r.c.Unknown, "tools."+string(k))
 		}
@@ -102,38 +103,4 @@ func (r *responsesReader) toolChoice() error {
 		r.c.Unknown = addPath(r.c.Unknown, "tool_choice")
 	}
 	return nil
-}
-
-// allowed reads a choice among some of the tools: the others are left out, which says the same.
-func (r *responsesReader) allowed(v []byte) error {
-	c := r.c
-	c.Choice = dialect.ChoiceAuto
-	if wordIs(memberOf(v, "mode"), "required") {
-		c.Choice = dialect.ChoiceAny
-	}
-	names := memberOf(v, "tools")
-	if !isArray(names) {
-		return inexpressible("allowed_tools without a list of tools", "list the tools that may be called")
-	}
-	all := c.Tools
-	c.Tools = c.Tools[:0]
-	for i := range all {
-		if listsTool(names, all[i].Name) {
-			c.Tools = append(c.Tools, all[i])
-		}
-	}
-	clear(all[len(c.Tools):])
-	return nil
-}
-
-// listsTool says that a list of tools names a function.
-func listsTool(list []byte, name dialect.Written) bool {
-	c := jsonscan.Cursor{B: list}
-	c.Enter('[')
-	for ok := c.More(']', true); ok; ok = c.More(']', false) {
-		if string(inside(memberOf(c.Skip(), "name"))) == string(name) {
-			return true
-		}
-	}
-	return false
 }

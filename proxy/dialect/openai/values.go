@@ -92,6 +92,16 @@ func wordIs(v []byte, word string) bool {
 	return isString(v) && string(f.Word()) == word
 }
 
+// listsOnly says that v is a list of one string, which stands for word.
+func listsOnly(v []byte, word string) bool {
+	if !isArray(v) {
+		return false
+	}
+	c := jsonscan.Cursor{B: v}
+	c.Enter('[')
+	return c.More(']', true) && wordIs(c.Skip(), word) && !c.More(']', false)
+}
+
 // appendCompact appends a valid value without white space between its tokens: on one line, as an event needs it.
 func appendCompact(dst, v []byte) []byte {
 	for i := 0; i < len(v); {
