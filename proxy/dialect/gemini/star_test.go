@@ -135,7 +135,7 @@ func TestStreamsComeBack(t *testing.T) {
 		want := eventsOf(r)
 		sse := streamOf(t, want)
 		got := readBack(t, sse)
-		got[0].Usage = dialect.Usage{} // each event of the API tells what it knows of it
+		got[0].Usage = dialect.Usage{}       // each event of the API tells what it knows of it
 		slices.SortStableFunc(got, byAnswer) // a call waits until it is whole, while other answers go on
 		slices.SortStableFunc(want, byAnswer)
 		assert.Equal(t, want, got, "%s", sse)
