@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // A stream that is silent for long says that it goes on, to everyone who reads it; the cache keeps none of it.
@@ -32,8 +34,8 @@ func TestHeartbeats(t *testing.T) {
 			require.NoError(t, g.err)
 			_, after, _ := strings.Cut(g.body, deltaEvent(`"A"`))
 			silence, _, _ := strings.Cut(after, deltaEvent(`"B"`))
-			assert.GreaterOrEqual(t, strings.Count(silence, string(heartbeat)), 2, "%s: %q", model, g.body)
-			assert.Empty(t, strings.ReplaceAll(silence, string(heartbeat), ""), "nothing else")
+			assert.GreaterOrEqual(t, strings.Count(silence, string(heartbeats[dialect.OpenAI])), 2, "%s: %q", model, g.body)
+			assert.Empty(t, strings.ReplaceAll(silence, string(heartbeats[dialect.OpenAI]), ""), "nothing else")
 			assert.True(t, strings.HasSuffix(g.body, doneEvent), g.body)
 		}
 	}
@@ -41,7 +43,7 @@ func TestHeartbeats(t *testing.T) {
 	assert.Equal(t, "hit-memory", g.cache())
 	assert.NotContains(t, g.body, "\n\n:\n")
 	g = fetch(t, node, chatPath, chatAsk("pair", "y", false))
-	assert.NotContains(t, g.body, string(heartbeat), "a whole answer has no room for one")
+	assert.NotContains(t, g.body, string(heartbeats[dialect.OpenAI]), "a whole answer has no room for one")
 }
 
 // Heartbeats tell clients that a stream lives; they do not keep one alive that a provider has let down.
@@ -56,7 +58,7 @@ func TestHeartbeatsEndWithTheTimeout(t *testing.T) {
 	s, node := cornerServer(t, provider)
 	s.o.Heartbeat = 300 * time.Millisecond
 	g := fetch(t, node, chatPath, chatAsk("brief", "x", true))
-	assert.GreaterOrEqual(t, strings.Count(g.body, string(heartbeat)), 2, "%q", g.body)
+	assert.GreaterOrEqual(t, strings.Count(g.body, string(heartbeats[dialect.OpenAI])), 2, "%q", g.body)
 	assert.Contains(t, g.body, `"code":"upstream_timeout"`)
 	assert.Less(t, g.took, 3*time.Second)
 }

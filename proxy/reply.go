@@ -149,10 +149,8 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 			x.out = part[:0]
 		}
 		switch {
-		case quiet && x.array:
-			part = heartbeat[1:]
 		case quiet:
-			part = heartbeat
+			part = heartbeats[x.client]
 		case len(part) == 0:
 			continue
 		default:
@@ -177,8 +175,9 @@ func (x *exchange) relay(w io.Writer) (int64, error) {
 	}
 }
 
-// heartbeat is a comment to readers of SSE, and without its colon white space to those of JSON.
-var heartbeat = []byte(":\n\n")
+// heartbeats are comments, and white space for Gemini's clients: Google's SDK for Go takes a comment for an error, and one
+// end of line for another.
+var heartbeats = [dialect.IDs][]byte{dialect.OpenAI: []byte(":\n\n"), dialect.Anthropic: []byte(":\n\n"), dialect.Gemini: []byte("\r\n\r\n")}
 
 // lastEvent is where the last of whole events begins.
 func lastEvent(events []byte) (at int) {
@@ -282,8 +281,12 @@ func (x *exchange) price() {
 	}
 }
 
-// appendReceipt appends the comment that tells at a stream's end what was not known at its beginning.
+// appendReceipt appends the comment that tells at a stream's end what was not known at its beginning. Google's SDK for Go
+// fails on comments.
 func (x *exchange) appendReceipt(dst []byte) []byte {
+	if x.client == dialect.Gemini {
+		return dst
+	}
 	dst = append(dst, `: wedge {"cost_usd":`...)
 	if x.cost == budget.Unknown {
 		dst = append(dst, "null"...)
