@@ -25,6 +25,9 @@ func (w *writer) planThinking() {
 	if w.mode == dialect.ThinkingUnsaid && w.effort != nil {
 		w.mode, implied = dialect.ThinkingAdaptive, dialect.FieldEffort
 	}
+	if c.ShowThinking && w.mode == dialect.ThinkingUnsaid { // thoughts of a model that thinks unasked elsewhere
+		w.left.Add(dialect.FieldThinking)
+	}
 	forced := (c.Choice == dialect.ChoiceAny || c.Choice == dialect.ChoiceNamed) && len(c.Tools) > 0
 	switch w.mode {
 	case dialect.ThinkingOff:
