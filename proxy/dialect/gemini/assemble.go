@@ -162,7 +162,7 @@ func (g *grown) part(v []byte) bool {
 }
 
 func (p *grownPart) joins(next *grownPart) bool {
-	return p.whole == nil && p.signature == nil && p.thought == next.thought
+	return p.whole == nil && p.signature == nil && p.thought == next.thought && !hides(inside(next.signature))
 }
 
 func (g *grown) appendTo(dst []byte) []byte {

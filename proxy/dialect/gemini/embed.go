@@ -63,13 +63,13 @@ func (r *embeddingReader) request(f *jsonscan.Fields, path string) {
 		case "content":
 			one.Inputs = append(one.Inputs[:0], r.content(path+"content", v))
 		case "taskType", "task_type":
-			if one.TaskType = r.text(path+"taskType", v); wordOf(v) == "TASK_TYPE_UNSPECIFIED" {
+			if one.TaskType = r.text(path, "taskType", v); wordOf(v) == "TASK_TYPE_UNSPECIFIED" {
 				one.TaskType = nil
 			}
 		case "title":
-			one.Title = r.text(path+"title", v)
+			one.Title = r.text(path, "title", v)
 		case "outputDimensionality", "output_dimensionality":
-			one.Dimensions = countOf(r.number(path+"outputDimensionality", v))
+			one.Dimensions = countOf(r.number(path, "outputDimensionality", v))
 		case "model":
 		default:
 			r.unknown(path, k, v)
@@ -111,9 +111,9 @@ func (r *embeddingReader) content(path string, v dialect.Raw) (text dialect.Writ
 			case string(k) != "text":
 				r.refuse(path+".parts.", k)
 			case n == 0:
-				text = r.text(path+".parts.text", v)
+				text = r.text(path, ".parts.text", v)
 			default:
-				text = append(text, r.text(path+".parts.text", v)...)
+				text = append(text, r.text(path, ".parts.text", v)...)
 			}
 		}
 	}

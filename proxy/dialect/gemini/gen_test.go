@@ -174,7 +174,7 @@ func drawReply(t *rapid.T, r *dialect.Reply, index int) dialect.Answer {
 	a.Finish = rapid.SampledFrom([]dialect.Finish{dialect.FinishStop, dialect.FinishLength, dialect.FinishFilter}).Draw(t, "finish")
 	add := func(p dialect.Part) { r.Parts = append(r.Parts, p) }
 	if rapid.Bool().Draw(t, "thinks") {
-		p := dialect.Part{Kind: dialect.PartThinking, Text: words.Draw(t, "thinking"), Signature: perhaps(named("a+/")).Draw(t, "signature")}
+		p := dialect.Part{Kind: dialect.PartThinking, Text: append(written("t"), words.Draw(t, "thinking")...), Signature: perhaps(named("a+/")).Draw(t, "signature")}
 		if p.Signature != nil {
 			p.Signer = signers.Draw(t, "signer")
 		}

@@ -24,7 +24,7 @@ func (r *reader) bad(path, want string) {
 func (r *reader) refuse(path string, name []byte) {
 	if r.err == nil {
 		r.err = fmt.Errorf("%s%s is known to Gemini's API alone; leave it out or ask for a model that Gemini's API serves: it %w",
-			path, name, dialect.ErrInexpressible)
+			path, string(name), dialect.ErrInexpressible)
 	}
 }
 
@@ -46,20 +46,20 @@ func (r *reader) unless(path string, name []byte, v dialect.Raw, defaults ...str
 }
 
 // text is a member that must be a string; null is none.
-func (r *reader) text(path string, v dialect.Raw) dialect.Written {
+func (r *reader) text(path, name string, v dialect.Raw) dialect.Written {
 	if v = given(v); v == nil {
 		return nil
 	}
 	if v[0] != '"' {
-		r.bad(path, "a text")
+		r.bad(path+name, "a text")
 	}
 	return inside(v)
 }
 
 // number is a member that must be a number; null is none.
-func (r *reader) number(path string, v dialect.Raw) dialect.Raw {
+func (r *reader) number(path, name string, v dialect.Raw) dialect.Raw {
 	if v = given(v); len(v) > 0 && v[0] != '-' && v[0]-'0' > 9 {
-		r.bad(path, "a number")
+		r.bad(path+name, "a number")
 		return nil
 	}
 	return v
@@ -91,6 +91,7 @@ type items struct {
 	lone, begun bool
 }
 
+// items is a walk over a list, which may be null or absent.
 func (r *reader) items(path string, v dialect.Raw) (it items) {
 	it.Fields = fields(v)
 	switch it.Peek() {
@@ -99,7 +100,7 @@ func (r *reader) items(path string, v dialect.Raw) (it items) {
 	case '{':
 		it.lone = true
 	default:
-		if it.lone, it.begun = true, true; !isNull(v) {
+		if it.lone, it.begun = true, true; given(v) != nil {
 			r.bad(path, "a list")
 		}
 	}

@@ -88,7 +88,7 @@ func (r *requestReader) system(v dialect.Raw) {
 	for it.next() && r.err == nil {
 		var p rawPart
 		p.read(&r.reader, &it.Fields, "systemInstruction.parts.")
-		switch text := r.text("systemInstruction.parts.text", p.text); {
+		switch text := r.text("", "systemInstruction.parts.text", p.text); {
 		case it.Bad:
 			r.bad("systemInstruction.parts", "a list of parts")
 		case !p.isText():
@@ -101,7 +101,7 @@ func (r *requestReader) system(v dialect.Raw) {
 
 // parts is the list of parts of a content, and r.role who says them.
 func (r *requestReader) parts(path string, v dialect.Raw) (list dialect.Raw) {
-	list, r.role = dialect.Raw("null"), dialect.User
+	r.role = dialect.User
 	f, ok := r.object(path, v)
 	for k, ok := f.Key(ok); ok; k, ok = f.Key(false) {
 		switch string(k) {
@@ -139,11 +139,14 @@ func (r *requestReader) contents(v dialect.Raw) {
 	}
 }
 
+// content reads a content. What the model says in several is one turn: SDKs keep each piece of a stream as one.
 func (r *requestReader) content(v dialect.Raw) {
 	list := r.parts("contents", v)
-	if r.begun = false; r.role == dialect.System && r.err == nil {
+	if r.role == dialect.System && r.err == nil {
 		r.bad("contents.role", "user or model; instructions stand in systemInstruction")
 	}
+	n := len(r.chat.Turns)
+	r.begun = n > 0 && r.role == dialect.Assistant && r.chat.Turns[n-1].Role == dialect.Assistant
 	it := r.items("contents.parts", list)
 	for it.next() && r.err == nil {
 		var p rawPart
@@ -172,9 +175,32 @@ func (r *requestReader) add(role dialect.Role, p dialect.Part) {
 	if !r.begun || c.Turns[len(c.Turns)-1].Role != role {
 		r.begin(role)
 	}
-	if p.Kind == dialect.PartCall {
+	switch {
+	case p.Kind == dialect.PartCall:
 		r.callers = len(c.Turns)
+	case p.Kind == dialect.PartThinking && p.Signature != nil && p.Signer != dialect.Gemini:
+		r.join(&p)
 	}
 	c.Parts = append(c.Parts, p)
 	c.Turns[len(c.Turns)-1].To = len(c.Parts)
+}
+
+// join puts the pieces of a thought together that another dialect's signature is of: it signs the whole.
+func (r *requestReader) join(p *dialect.Part) {
+	c := r.chat
+	from := len(c.Parts)
+	for from > c.Turns[len(c.Turns)-1].From && c.Parts[from-1].Kind == dialect.PartThinking && c.Parts[from-1].Signature == nil {
+		from--
+	}
+	if from == len(c.Parts) {
+		return
+	}
+	last := p.Text
+	p.Text = r.put(func(dst []byte) []byte {
+		for i := range c.Parts[from:] {
+			dst = append(dst, c.Parts[from+i].Text...)
+		}
+		return append(dst, last...)
+	})
+	c.Parts = c.Parts[:from]
 }

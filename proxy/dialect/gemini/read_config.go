@@ -41,28 +41,28 @@ func (r *requestReader) config(v dialect.Raw) {
 // setting reads a member that is a number or a switch.
 func (r *requestReader) setting(k []byte, v dialect.Raw) {
 	c := r.chat
-	path := "generationConfig." + string(k)
+	const path = "generationConfig."
 	switch string(k) {
 	case "maxOutputTokens", "max_output_tokens":
-		c.MaxTokens = countOf(r.number(path, v))
+		c.MaxTokens = countOf(r.number(path, "maxOutputTokens", v))
 	case "candidateCount", "candidate_count":
-		c.Count = countOf(r.number(path, v))
+		c.Count = countOf(r.number(path, "candidateCount", v))
 	case "temperature":
-		c.Temperature = r.number(path, v)
+		c.Temperature = r.number(path, "temperature", v)
 	case "topP", "top_p":
-		c.TopP = r.number(path, v)
+		c.TopP = r.number(path, "topP", v)
 	case "topK", "top_k":
-		c.TopK = r.number(path, v)
+		c.TopK = r.number(path, "topK", v)
 	case "seed":
-		c.Seed = r.number(path, v)
+		c.Seed = r.number(path, "seed", v)
 	case "presencePenalty", "presence_penalty":
-		c.PresencePenalty = r.number(path, v)
+		c.PresencePenalty = r.number(path, "presencePenalty", v)
 	case "frequencyPenalty", "frequency_penalty":
-		c.FrequencyPenalty = r.number(path, v)
+		c.FrequencyPenalty = r.number(path, "frequencyPenalty", v)
 	case "responseLogprobs", "response_logprobs":
 		c.LogProbs = string(v) == "true"
 	case "logprobs":
-		c.TopLogProbs = r.number(path, v)
+		c.TopLogProbs = r.number(path, "logprobs", v)
 	default:
 		if string(v) != "false" {
 			r.unknown("generationConfig.", k, v)
@@ -101,7 +101,7 @@ func (r *requestReader) stops(v dialect.Raw) {
 		return
 	}
 	elements(v, func(_ int, v []byte) {
-		if text := r.text("generationConfig.stopSequences", v); text != nil {
+		if text := r.text("", "generationConfig.stopSequences", v); text != nil {
 			r.chat.Stop = append(r.chat.Stop, text)
 		}
 	})
@@ -132,7 +132,7 @@ func (r *requestReader) thinking(v dialect.Raw) {
 		v := f.Skip()
 		switch string(k) {
 		case "thinkingBudget", "thinking_budget":
-			if v = r.number(path+"thinkingBudget", v); v != nil {
+			if v = r.number(path, "thinkingBudget", v); v != nil {
 				c.Thinking, c.Budget = budgetOf(number(v))
 			}
 		case "thinkingLevel", "thinking_level":

@@ -84,9 +84,9 @@ func (w *rawPart) empty() bool {
 // said is what a part says that is no result of a tool: nothing, one part, or one and its signature as a thought that
 // nobody else can read, as in other dialects only thoughts and calls have one.
 func (r *reader) said(w *rawPart, path string) (parts [2]dialect.Part, n int) {
-	p := &parts[0]
-	if s := r.text(path+"thoughtSignature", w.signature); len(s) > 0 {
-		p.Signature, p.Signer = cutSignature(s, r.scratch)
+	p, hidden := &parts[0], false
+	if s := r.text(path, "thoughtSignature", w.signature); len(s) > 0 {
+		hidden = cutSignature(p, s, r.scratch)
 	}
 	switch {
 	case w.call != nil:
@@ -101,9 +101,16 @@ func (r *reader) said(w *rawPart, path string) (parts [2]dialect.Part, n int) {
 		*p = r.media(w, path)
 		n = 1
 	default:
-		p.Text = r.text(path+"text", w.text)
-		if w.thought {
-			if p.Kind = dialect.PartThinking; len(p.Text) > 0 || p.Signature != nil {
+		p.Text = r.text(path, "text", w.text)
+		switch {
+		case hidden:
+			p.Kind, p.Text = dialect.PartHidden, nil
+			return parts, 1
+		case w.thought:
+			if p.Kind = dialect.PartThinking; p.Signer != dialect.Gemini && string(p.Text) == filler && p.Signature != nil {
+				p.Text = nil
+			}
+			if len(p.Text) > 0 || p.Signature != nil {
 				n = 1
 			}
 			return parts, n
@@ -146,25 +153,25 @@ func (r *reader) media(w *rawPart, path string) dialect.Part {
 // located reads where data lies.
 func (r *reader) located(p *dialect.Part, w *rawPart, path string) {
 	v := w.inline
-	if path += "inlineData."; v == nil {
-		v, path = w.file, path[:len(path)-len("inlineData.")]+"fileData."
+	if v == nil {
+		v = w.file
 	}
-	f, ok := r.object(path[:len(path)-1], v)
+	f, ok := r.object("inlineData or fileData", v)
 	for k, ok := f.Key(ok); ok; k, ok = f.Key(false) {
 		v := f.Skip()
 		switch string(k) {
 		case "mimeType", "mime_type":
-			if t := r.text(path+"mimeType", v); len(t) > 0 {
+			if t := r.text(path, "mimeType", v); len(t) > 0 {
 				p.Media = t
 			}
 		case "displayName", "display_name":
-			if t := r.text(path+"displayName", v); len(t) > 0 {
+			if t := r.text(path, "displayName", v); len(t) > 0 {
 				p.Name = t
 			}
 		case "data":
-			p.Data = standard(r.text(path+"data", v), r.scratch)
+			p.Data = standard(r.text(path, "data", v), r.scratch)
 		case "fileUri", "file_uri":
-			p.URL = r.text(path+"fileUri", v)
+			p.URL = r.text(path, "fileUri", v)
 		default:
 			r.unknown(path, k, v)
 		}
@@ -214,9 +221,9 @@ func (w *rawCall) read(r *reader, v dialect.Raw, path string) {
 		v := f.Skip()
 		switch string(k) {
 		case "id":
-			w.id = r.text(path+".id", v)
+			w.id = r.text(path, ".id", v)
 		case "name":
-			w.name = r.text(path+".name", v)
+			w.name = r.text(path, ".name", v)
 		case "args":
 			if w.args = given(v); len(w.args) > 0 && w.args[0] != '{' {
 				r.bad(path+".args", "an object")

@@ -18,9 +18,9 @@ func (r *requestReader) result(v dialect.Raw) dialect.Part {
 		v := f.Skip()
 		switch string(k) {
 		case "id":
-			p.ID = r.text(path+".id", v)
+			p.ID = r.text(path, ".id", v)
 		case "name":
-			p.Name = r.text(path+".name", v)
+			p.Name = r.text(path, ".name", v)
 		case "response":
 			response = given(v)
 		case "parts":

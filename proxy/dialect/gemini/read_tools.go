@@ -39,9 +39,9 @@ func (r *requestReader) declaration(f *jsonscan.Fields) {
 		v := f.Skip()
 		switch string(k) {
 		case "name":
-			t.Name = r.text(path+"name", v)
+			t.Name = r.text(path, "name", v)
 		case "description":
-			t.Description = r.text(path+"description", v)
+			t.Description = r.text(path, "description", v)
 		case "parameters":
 			if v = given(v); v != nil {
 				t.Schema = r.plainSchema(path+"parameters", v)
@@ -86,7 +86,7 @@ func (r *requestReader) calling(v dialect.Raw) {
 		case "mode":
 			mode = wordOf(v)
 		case "allowedFunctionNames", "allowed_function_names":
-			elements(v, func(_ int, v []byte) { names, only = names+1, r.text(path+"allowedFunctionNames", v) })
+			elements(v, func(_ int, v []byte) { names, only = names+1, r.text(path, "allowedFunctionNames", v) })
 		case "streamFunctionCallArguments", "stream_function_call_arguments":
 			r.unless(path, k, v, "false")
 		default:

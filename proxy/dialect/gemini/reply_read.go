@@ -50,9 +50,9 @@ func (w *rawResponse) read(r *reader, f *jsonscan.Fields) {
 		case "candidates":
 			w.candidates = given(f.Skip())
 		case "responseId", "response_id":
-			w.id = r.text("responseId", f.Skip())
+			w.id = r.text("", "responseId", f.Skip())
 		case "modelVersion", "model_version":
-			w.model = r.text("modelVersion", f.Skip())
+			w.model = r.text("", "modelVersion", f.Skip())
 		case "createTime", "create_time":
 			w.created = secondsOf(inside(f.Skip()))
 		case "usageMetadata", "usage_metadata":

@@ -51,8 +51,11 @@ const (
 	shutParts = `],"role":"model"}`
 )
 
-// appendCandidate appends an answer. A thought behind a text that nobody else can read is the text's signature, as in a
-// whole answer of Gemini's.
+// signsText says that a hidden thought is the signature of the text before it, as in a whole answer of Gemini's.
+func signsText(p, before *dialect.Part) bool {
+	return p.Kind == dialect.PartHidden && p.Signer == dialect.Gemini && before.Kind == dialect.PartText && len(before.Text) > 0
+}
+
 func appendCandidate(dst []byte, a *dialect.Answer, parts []dialect.Part) []byte {
 	dst = append(dst, openParts...)
 	start, broken := len(dst), false
@@ -63,11 +66,11 @@ func appendCandidate(dst []byte, a *dialect.Answer, parts []dialect.Part) []byte
 		}
 		from := len(dst)
 		p, ok := parts[i], true
-		if p.Kind == dialect.PartHidden && i > 0 && parts[i-1].Kind == dialect.PartText && len(parts[i-1].Text) > 0 {
+		if i > 0 && signsText(&p, &parts[i-1]) {
 			dst = dst[:at] // it was told with the text
 			continue
 		}
-		if p.Kind == dialect.PartText && i+1 < len(parts) && parts[i+1].Kind == dialect.PartHidden {
+		if i+1 < len(parts) && signsText(&parts[i+1], &p) {
 			p.Signature, p.Signer = parts[i+1].Signature, parts[i+1].Signer
 		}
 		if dst, ok = appendAnswerPart(dst, &p); !ok {
@@ -126,11 +129,8 @@ func appendAnswerPart(dst []byte, p *dialect.Part) ([]byte, bool) {
 		if len(p.Text) > 0 {
 			dst = append(appendSigned(appendText(dst, `{"text":`, p.Text), p), '}')
 		}
-	case dialect.PartThinking:
-		dst = appendText(dst, `{"text":`, p.Text)
-		dst = append(appendSigned(append(dst, `,"thought":true`...), p), '}')
-	case dialect.PartHidden:
-		dst = append(appendSigned(append(dst, `{"text":""`...), p), '}')
+	case dialect.PartThinking, dialect.PartHidden:
+		dst = appendThought(dst, p)
 	case dialect.PartCall:
 		return appendCall(dst, p)
 	case dialect.PartImage, dialect.PartAudio, dialect.PartVideo, dialect.PartFile:
@@ -140,12 +140,24 @@ func appendAnswerPart(dst []byte, p *dialect.Part) ([]byte, bool) {
 	return dst, true
 }
 
+// appendThought appends reasoning with its signature, if there is one.
+func appendThought(dst []byte, p *dialect.Part) []byte {
+	text, foreign := p.Text, p.Signer != dialect.Gemini && len(p.Signature) > 0
+	if foreign && len(text) == 0 {
+		text = dialect.Written(filler)
+	}
+	if dst = appendText(dst, `{"text":`, text); foreign || p.Kind == dialect.PartThinking {
+		dst = append(dst, `,"thought":true`...)
+	}
+	return append(appendSigned(dst, p), '}')
+}
+
 // appendSigned appends the signature of a part, with a comma before it, if there is one.
 func appendSigned(dst []byte, p *dialect.Part) []byte {
 	if len(p.Signature) == 0 {
 		return dst
 	}
-	return append(appendSignature(append(dst, `,"thoughtSignature":"`...), p.Signature, p.Signer), '"')
+	return append(appendSignature(append(dst, `,"thoughtSignature":"`...), p), '"')
 }
 
 // appendCall appends a call, on one line, or nothing and false if its arguments are no JSON object.

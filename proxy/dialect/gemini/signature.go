@@ -10,42 +10,62 @@ import (
 
 // A signature is bytes to Gemini's SDKs, in JSON base64. That of another signer goes out as base64 of itself with the
 // signer's name before it, as dialect.AppendSignature has it: SDKs decode and encode it like any other, and it is known
-// by its beginning when it comes back.
+// by its beginning when it comes back. Reasoning that only its signer can read is a thought whose signature says so.
+// SDKs throw away what has a signature and no text, and with it the rest of its content, so such a thought has a filler.
+
+const (
+	hiddenMark = "hidden:"
+	filler     = " "
+)
 
 // heads are how base64 of the other signers' names begins.
 var heads = [...]string{dialect.OpenAI: "b3BlbmFpO", dialect.Anthropic: "YW50aHJvcGljO"}
 
-// appendSignature appends a signature as the inside of a string.
-func appendSignature(dst []byte, signature dialect.Written, signer dialect.ID) []byte {
-	if signer == dialect.Gemini {
-		return append(dst, signature...)
+// appendSignature appends the signature of a part as the inside of a string.
+func appendSignature(dst []byte, p *dialect.Part) []byte {
+	if p.Signer == dialect.Gemini {
+		return append(dst, p.Signature...)
 	}
 	start := len(dst)
-	dst = append(append(dst, signer.String()...), ':')
-	dst = jsonscan.AppendDecoded(dst, signature)
+	dst = append(append(dst, p.Signer.String()...), ':')
+	if p.Kind == dialect.PartHidden {
+		dst = append(dst, hiddenMark...)
+	}
+	dst = jsonscan.AppendDecoded(dst, p.Signature)
 	plain := len(dst)
 	dst = base64.StdEncoding.AppendEncode(dst, dst[start:plain])
 	return dst[:start+copy(dst[start:], dst[plain:])]
 }
 
 // cutSignature is the reverse of appendSignature. What it has to put together lies in scratch.
-func cutSignature(shown dialect.Written, scratch *[]byte) (signature dialect.Written, signer dialect.ID) {
+func cutSignature(p *dialect.Part, shown dialect.Written, scratch *[]byte) (hidden bool) {
+	p.Signature, p.Signer = shown, dialect.Gemini
 	for _, head := range heads {
 		if !bytes.HasPrefix(shown, []byte(head)) {
 			continue
 		}
 		b, ok := appendBytes(*scratch, shown)
 		if !ok {
-			break
+			return false
 		}
 		plain, end := len(*scratch), len(b)
-		*scratch = b
-		if rest, signer := dialect.CutSignature(dialect.Gemini, b[plain:end]); signer != dialect.Gemini {
-			*scratch = jsonscan.AppendText(b, rest)
-			return (*scratch)[end:len(*scratch):len(*scratch)], signer
+		rest, signer := dialect.CutSignature(dialect.Gemini, b[plain:end])
+		if signer == dialect.Gemini {
+			return false
 		}
+		rest, hidden = bytes.CutPrefix(rest, []byte(hiddenMark))
+		*scratch = jsonscan.AppendText(b, rest)
+		p.Signature, p.Signer = (*scratch)[end:len(*scratch):len(*scratch)], signer
+		return hidden
 	}
-	return shown, dialect.Gemini
+	return false
+}
+
+// hides says that a signature is of reasoning that only another signer can read.
+func hides(shown dialect.Written) bool {
+	var p dialect.Part
+	var scratch []byte
+	return cutSignature(&p, shown, &scratch)
 }
 
 // appendBytes appends the bytes that base64 stands for, in either alphabet, with padding or without.

@@ -3,6 +3,7 @@ package gemini
 import (
 	"fmt"
 
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
@@ -12,6 +13,7 @@ type reading struct {
 
 	id      []byte // of the answer
 	usage   dialect.Usage
+	latest  []byte // the usageMetadata of plain events since then
 	answers []answerReading
 	lost    []string
 	scratch []byte // of the event
@@ -29,7 +31,7 @@ func (r *reading) Reset() {
 	if cap(r.scratch) > keptBytes {
 		r.scratch = nil
 	}
-	*r = reading{id: r.id[:0], answers: r.answers[:0], lost: r.lost[:0], scratch: r.scratch[:0]}
+	*r = reading{id: r.id[:0], latest: r.latest[:0], answers: r.answers[:0], lost: r.lost[:0], scratch: r.scratch[:0]}
 }
 
 // keptBytes bounds the buffers that are kept for another stream.
@@ -51,9 +53,12 @@ func (Codec) ReadEvent(op dialect.Op, st *dialect.Reading, _, data []byte, event
 	case data == nil:
 		return r.end(events), nil
 	}
+	if told, ok := r.plain(data, events); ok {
+		return told, nil
+	}
 	r.scratch = r.scratch[:0]
 	in := reader{lost: &r.lost, scratch: &r.scratch}
-	w := rawResponse{usage: r.usage}
+	w := rawResponse{usage: r.known()}
 	f := fields(data)
 	w.read(&in, &f)
 	if in.err == nil && !f.End() {
@@ -74,6 +79,16 @@ func (Codec) ReadEvent(op dialect.Op, st *dialect.Reading, _, data []byte, event
 		events = r.end(events)
 	}
 	return events, in.err
+}
+
+// known is the usage that was told last.
+func (r *reading) known() dialect.Usage {
+	if len(r.latest) > 0 {
+		c := jsonscan.Cursor{B: r.latest}
+		readUsage(&c, &r.usage)
+		r.latest = r.latest[:0]
+	}
+	return r.usage
 }
 
 // begin tells the start of the stream, once.
@@ -192,8 +207,8 @@ func (r *reading) end(events []dialect.Event) []dialect.Event {
 	if len(r.answers) == 0 {
 		events = append(events, dialect.Event{Kind: dialect.EventFinish})
 	}
-	if r.usage.Known {
-		events = append(events, dialect.Event{Kind: dialect.EventUsage, Usage: r.usage})
+	if u := r.known(); u.Known {
+		events = append(events, dialect.Event{Kind: dialect.EventUsage, Usage: u})
 	}
 	return append(events, dialect.Event{Kind: dialect.EventEnd})
 }

@@ -107,7 +107,7 @@ func TestAppendEvents(t *testing.T) {
 		dialect.Event{Kind: dialect.EventText, Text: written(`a\n`)}, dialect.Event{Kind: dialect.EventRefusal, Text: written("no")},
 		dialect.Event{Kind: dialect.EventFinish, Finish: dialect.FinishLength}, usage, dialect.Event{Kind: dialect.EventEnd})
 	last := end("MAX_TOKENS", `,"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":5,"totalTokenCount":8}`)
-	assert.Equal(t, part(`{"text":"t","thought":true}`)+part(`{"text":"","thought":true,"thoughtSignature":"s"}`)+part(`{"text":"a\n"}`)+part(`{"text":"no"}`)+last, out)
+	assert.Equal(t, part(`{"text":"t","thought":true,"thoughtSignature":"s"}`)+part(`{"text":"a\n"}`)+part(`{"text":"no"}`)+last, out)
 	assert.Equal(t, last, out[st.Terminal:])
 	assert.True(t, st.Stream.Finished && st.Stream.Content)
 	assert.EqualValues(t, 5, st.Stream.Usage.Output)

@@ -5,7 +5,8 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
-// writing is what is kept of one stream that is written. A call waits until it is whole, as Gemini tells calls.
+// writing is what is kept of one stream that is written. A call waits until it is whole, as Gemini tells calls, and a
+// piece of a thought until it is known whether its signature follows: that must come with a text.
 type writing struct {
 	tail    []byte // by which every event ends
 	answers []answerWriting
@@ -17,6 +18,9 @@ type answerWriting struct {
 	finish dialect.Finish
 	broken bool // a call was left out
 	held   []heldCall
+
+	thinks  bool // a piece of a thought waits
+	thought []byte
 }
 
 // heldCall is a call that waits.
@@ -29,8 +33,9 @@ type heldCall struct {
 // Reset makes the state ready for another stream. It keeps buffers of ordinary size.
 func (w *writing) Reset() {
 	for i := range w.answers {
-		if len(w.answers[i].held) > 0 {
-			w.answers[i].held = nil
+		a := &w.answers[i]
+		if len(a.held) > 0 || cap(a.thought) > keptBytes {
+			*a = answerWriting{}
 		}
 	}
 	*w = writing{tail: w.tail[:0], answers: w.answers[:0]}
@@ -93,7 +98,7 @@ func (w *writing) answer(index int, st *dialect.Stream) *answerWriting {
 		w.answers = append(w.answers, answerWriting{})
 	}
 	a := &w.answers[len(w.answers)-1]
-	*a = answerWriting{index: index, held: a.held[:0]}
+	*a = answerWriting{index: index, held: a.held[:0], thought: a.thought[:0]}
 	return a
 }
 
@@ -107,7 +112,7 @@ func (w *writing) shut(dst []byte, a *answerWriting) []byte {
 	return append(append(dst, "}]"...), w.tail...)
 }
 
-// content writes what tells something of an answer. Everything but calls comes after the calls that wait.
+// content writes what tells something of an answer. Everything but a call and its signature comes after what waits.
 func (w *writing) content(dst []byte, a *answerWriting, e *dialect.Event) []byte {
 	switch e.Kind {
 	case dialect.EventCall:
@@ -122,23 +127,37 @@ func (w *writing) content(dst []byte, a *answerWriting, e *dialect.Event) []byte
 			h.signature, h.signer = append(h.signature[:0], e.Signature...), e.Signer
 			return dst
 		}
+		return w.part(dst, a, &dialect.Part{Kind: dialect.PartThinking, Text: a.unthought(), Signature: e.Signature, Signer: e.Signer})
 	}
-	dst = w.open(w.settle(dst, a, len(a.held)))
-	p := dialect.Part{Text: e.Text, Signature: e.Signature, Signer: e.Signer}
+	dst = w.settle(dst, a, len(a.held))
 	switch e.Kind {
 	case dialect.EventText, dialect.EventRefusal:
-		dst = append(append(append(dst, `{"text":"`...), e.Text...), `"}`...)
-	case dialect.EventLogProbs:
-		return w.logprobs(dst, a, e.Raw)
-	case dialect.EventThinking, dialect.EventSignature:
-		p.Kind = dialect.PartThinking
-		dst, _ = appendAnswerPart(dst, &p)
+		dst = append(append(append(w.open(dst), `{"text":"`...), e.Text...), `"}`...)
+		return w.shut(dst, a)
+	case dialect.EventThinking:
+		a.thinks, a.thought = true, append(a.thought[:0], e.Text...)
 	case dialect.EventHidden:
-		p.Kind = dialect.PartHidden
-		dst, _ = appendAnswerPart(dst, &p)
+		return w.part(dst, a, &dialect.Part{Kind: dialect.PartHidden, Signature: e.Signature, Signer: e.Signer})
 	case dialect.EventMedia:
-		dst = appendMedia(dst, &dialect.Part{Media: e.Media, Data: e.Text})
+		return w.part(dst, a, &dialect.Part{Kind: dialect.PartImage, Media: e.Media, Data: e.Text})
+	case dialect.EventLogProbs:
+		return w.logprobs(w.open(dst), a, e.Raw)
 	}
+	return dst
+}
+
+// unthought is the piece of a thought that waits, which does not any more.
+func (a *answerWriting) unthought() dialect.Written {
+	if !a.thinks {
+		return nil
+	}
+	a.thinks = false
+	return a.thought
+}
+
+// part writes an event of one part.
+func (w *writing) part(dst []byte, a *answerWriting, p *dialect.Part) []byte {
+	dst, _ = appendAnswerPart(w.open(dst), p)
 	return w.shut(dst, a)
 }
 
@@ -190,8 +209,11 @@ func whole(args dialect.Written) bool {
 	return b.begun && b.depth <= 0
 }
 
-// settle writes the first n calls that wait.
+// settle writes the piece of a thought that waits, and the first n calls.
 func (w *writing) settle(dst []byte, a *answerWriting, n int) []byte {
+	if a.thinks {
+		dst = w.part(dst, a, &dialect.Part{Kind: dialect.PartThinking, Text: a.unthought()})
+	}
 	for i := range a.held[:n] {
 		at := len(dst)
 		var ok bool

@@ -59,6 +59,9 @@ func wordOf(v []byte) string {
 
 // number is the value of a number, 0 for what is none.
 func number(v []byte) float64 {
+	if len(v) == 0 {
+		return 0
+	}
 	f, _ := strconv.ParseFloat(bytesx.String(v), 64)
 	return f
 }
