@@ -3,7 +3,9 @@ package gemini
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
+	"github.com/wedge-proxy/wedge/internal/bytesx"
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
@@ -131,7 +133,7 @@ func (Codec) AppendEmbedding(dst []byte, e *dialect.Embedding, model string) (ou
 	dst = append(dst, `{"requests":`...)
 	for i, text := range e.Inputs {
 		dst = append(append(append(dst, listed(i)...), `{"model":"`...), "models/"...)
-		dst = jsonscan.AppendText(dst, bytes.TrimPrefix([]byte(model), []byte("models/")))
+		dst = jsonscan.AppendText(dst, bytesx.Bytes(strings.TrimPrefix(model, "models/")))
 		dst = append(appendText(dst, `","content":{"parts":[{"text":`, text), "}]}"...)
 		if e.TaskType != nil {
 			dst = appendText(dst, `,"taskType":`, e.TaskType)

@@ -56,8 +56,12 @@ func (r *reader) text(path, name string, v dialect.Raw) dialect.Written {
 	return inside(v)
 }
 
-// number is a member that must be a number; null is none.
+// number is a member that must be a number; null is none. As everywhere in protobuf's JSON, it may stand in quotes.
 func (r *reader) number(path, name string, v dialect.Raw) dialect.Raw {
+	c := jsonscan.Cursor{B: inside(v)}
+	if len(c.B) > 0 && c.Skip() != nil && c.End() {
+		v = c.B
+	}
 	if v = given(v); len(v) > 0 && v[0] != '-' && v[0]-'0' > 9 {
 		r.bad(path+name, "a number")
 		return nil

@@ -92,7 +92,7 @@ func (r *requestReader) system(v dialect.Raw) {
 		case it.Bad:
 			r.bad("systemInstruction.parts", "a list of parts")
 		case !p.isText():
-			r.refuse("systemInstruction.parts: a part that is no text ", nil)
+			r.refuse("systemInstruction.parts: a part that is no text", nil)
 		case len(text) > 0:
 			r.chat.System = append(r.chat.System, dialect.Part{Kind: dialect.PartText, Text: text})
 		}

@@ -84,49 +84,47 @@ func (w *rawPart) empty() bool {
 // said is what a part says that is no result of a tool: nothing, one part, or one and its signature as a thought that
 // nobody else can read, as in other dialects only thoughts and calls have one.
 func (r *reader) said(w *rawPart, path string) (parts [2]dialect.Part, n int) {
-	p, hidden := &parts[0], false
+	var p dialect.Part
+	hidden := false
 	if s := r.text(path, "thoughtSignature", w.signature); len(s) > 0 {
-		hidden = cutSignature(p, s, r.scratch)
+		hidden = cutSignature(&p, s, r.scratch)
 	}
+	add := func(p dialect.Part) { parts[n], n = p, n+1 }
+	media := w.inline != nil || w.file != nil
 	switch {
 	case w.call != nil:
-		r.call(p, w.call)
-		return parts, 1
-	case w.inline != nil || w.file != nil:
-		if w.thought { // a draft
-			addPath(r.lost, path+"thought", nil)
-			return parts, 0
+		r.call(&p, w.call)
+		add(p)
+		return parts, n
+	case media && w.thought: // a draft
+		addPath(r.lost, path+"thought", nil)
+		return parts, 0
+	case media:
+		add(r.media(w, path))
+	case w.thought && !hidden:
+		if think(&p, r.text(path, "text", w.text)) {
+			add(p)
 		}
-		parts[1] = parts[0]
-		*p = r.media(w, path)
-		n = 1
-	default:
-		p.Text = r.text(path, "text", w.text)
-		switch {
-		case hidden:
-			p.Kind, p.Text = dialect.PartHidden, nil
-			return parts, 1
-		case w.thought:
-			if p.Kind = dialect.PartThinking; p.Signer != dialect.Gemini && string(p.Text) == filler && p.Signature != nil {
-				p.Text = nil
-			}
-			if len(p.Text) > 0 || p.Signature != nil {
-				n = 1
-			}
-			return parts, n
-		}
-		parts[1] = dialect.Part{Signature: p.Signature, Signer: p.Signer}
-		*p = dialect.Part{Kind: dialect.PartText, Text: p.Text}
-		if n = 1; len(p.Text) == 0 {
-			n = 0
+		return parts, n
+	case !hidden:
+		if text := r.text(path, "text", w.text); len(text) > 0 {
+			add(dialect.Part{Kind: dialect.PartText, Text: text})
 		}
 	}
-	if signed := parts[1]; signed.Signature != nil {
-		signed.Kind = dialect.PartHidden
-		parts[n] = signed
-		n++
+	if p.Signature != nil {
+		p.Kind = dialect.PartHidden
+		add(p)
 	}
 	return parts, n
+}
+
+// think makes p a thought that says text; false if it says nothing.
+func think(p *dialect.Part, text dialect.Written) bool {
+	p.Kind, p.Text = dialect.PartThinking, text
+	if p.Signature != nil && p.Signer != dialect.Gemini && string(text) == filler {
+		p.Text = nil
+	}
+	return len(text) > 0 || p.Signature != nil
 }
 
 // media reads a picture, sound, film or document.

@@ -89,7 +89,7 @@ func TestReadContents(t *testing.T) {
 
 func TestReadSettings(t *testing.T) {
 	c := read(t, `{"model":"models/m","contents":[{"parts":{"text":"a"}}],"system_instruction":{"role":"system","parts":[{"text":"s"}]},
-		"generation_config":{"max_output_tokens":9,"temperature":0.5,"top_p":1,"topK":40,"seed":7,"candidate_count":1,"stop_sequences":["x","y"],
+		"generation_config":{"max_output_tokens":"9","temperature":0.5,"top_p":1,"topK":40,"seed":7,"candidate_count":1,"stop_sequences":["x","y"],
 		"response_mime_type":"application/json","responseSchema":{"type":"OBJECT","properties":{"type":{"type":"STRING","nullable":true}}},
 		"presencePenalty":1,"frequency_penalty":2,"responseLogprobs":true,"logprobs":3,"thinking_config":{"thinking_level":"HIGH","include_thoughts":true},
 		"responseModalities":["TEXT"],"mediaResolution":"MEDIA_RESOLUTION_UNSPECIFIED","enableEnhancedCivicAnswers":false},

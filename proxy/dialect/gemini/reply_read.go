@@ -167,6 +167,8 @@ func (r *reader) answerPart(f *jsonscan.Fields) (parts [2]dialect.Part, n int) {
 		addPath(r.lost, answerPath, []byte(w.own))
 	case w.result != nil:
 		addPath(r.lost, answerPath, []byte("functionResponse"))
+	case w.file != nil:
+		addPath(r.lost, answerPath, []byte("fileData"))
 	default:
 		return r.said(&w, answerPath)
 	}

@@ -165,14 +165,9 @@ func (r *reading) tell(in *reader, a *answerReading, p *dialect.Part, events []d
 		return signed(events, dialect.EventHidden, a.index, 0, p)
 	case dialect.PartCall:
 		return r.tellCall(in, a, p, events)
-	case dialect.PartImage, dialect.PartAudio:
-		if p.Data != nil {
-			e.Kind, e.Media, e.Text = dialect.EventMedia, p.Media, p.Data
-			return append(events, e)
-		}
 	}
-	addPath(in.lost, answerPath, []byte("fileData"))
-	return events
+	e.Kind, e.Media, e.Text = dialect.EventMedia, p.Media, p.Data
+	return append(events, e)
 }
 
 // signed tells a signature, if there is one.
