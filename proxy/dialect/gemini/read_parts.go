@@ -86,7 +86,7 @@ func (w *rawPart) empty() bool {
 func (r *reader) said(w *rawPart, path string) (parts [2]dialect.Part, n int) {
 	var p dialect.Part
 	hidden := false
-	if s := r.text(path, "thoughtSignature", w.signature); len(s) > 0 {
+	if s := r.text(path, "thoughtSignature", w.signature); len(s) > 0 && !dummy(s) {
 		hidden = cutSignature(&p, s, r.scratch)
 	}
 	add := func(p dialect.Part) { parts[n], n = p, n+1 }

@@ -211,6 +211,9 @@ func (w *writer) format() {
 		if string(c.SchemaStrict) == "false" {
 			w.left.Add(dialect.FieldSchemaStrict)
 		}
+		if len(c.SchemaDescription) > 0 {
+			w.left.Add(dialect.FieldSchemaDescription)
+		}
 	}
 }
 

@@ -162,10 +162,6 @@ func (w *writer) thought(p *dialect.Part) {
 	w.dst = append(w.dst, '}')
 }
 
-// unsigned is what Google tells to send for a call that none of its models made, as Gemini 3 and later refuse a first
-// call of theirs without a signature (ai.google.dev/gemini-api/docs/generate-content/thought-signatures#faqs).
-const unsigned = `,"thoughtSignature":"skip_thought_signature_validator"`
-
 func (w *writer) call(p *dialect.Part) {
 	w.member(`{"functionCall":{`)
 	if len(p.ID) > 0 {
@@ -181,7 +177,7 @@ func (w *writer) call(p *dialect.Part) {
 	case own:
 		w.dst = appendText(w.dst, `,"thoughtSignature":`, p.Signature)
 	case !w.called && w.gen.current():
-		w.dst = append(w.dst, unsigned...)
+		w.dst = append(append(append(w.dst, `,"thoughtSignature":"`...), dummies[0]...), '"')
 		fallthrough
 	default:
 		if p.Signature != nil {

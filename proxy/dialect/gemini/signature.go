@@ -61,6 +61,16 @@ func cutSignature(p *dialect.Part, shown dialect.Written, scratch *[]byte) (hidd
 	return false
 }
 
+// dummies are what Google tells to send for a call that none of its models made, as Gemini 3 and later refuse a first
+// call of theirs without a signature (ai.google.dev/gemini-api/docs/generate-content/thought-signatures#faqs). The first
+// one is written.
+var dummies = [...]string{"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"}
+
+// dummy says that a signature signs nothing.
+func dummy(shown dialect.Written) bool {
+	return string(shown) == dummies[0] || string(shown) == dummies[1]
+}
+
 // hides says that a signature is of reasoning that only another signer can read.
 func hides(shown dialect.Written) bool {
 	var p dialect.Part
