@@ -11,6 +11,7 @@ import (
 
 	"github.com/wedge-proxy/wedge/bench/sim"
 	"github.com/wedge-proxy/wedge/internal/testkit"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // perRequest counts allocations from the connection's bytes to the answer's, in the whole process.
@@ -49,4 +50,24 @@ func TestMissAllocations(t *testing.T) {
 	got := perRequest(t, &s.http, request)
 	t.Logf("%.2f allocations a miss, the provider's included; %.2f through a bare fasthttp", got, direct)
 	assert.LessOrEqual(t, got, direct+4)
+}
+
+// What is carried from one dialect to another is copied, and nothing else is kept of it: a Responses stream keeps its text,
+// for its last event repeats it.
+func TestStarAllocatesNothing(t *testing.T) {
+	s, body := testDialects(), chatBody(t, "m")
+	for to := range dialect.IDs {
+		out, lost, err := s.AppendRequest(nil, dialect.OpChat, body, to, "m", true)
+		require.NoError(t, err)
+		testkit.Allocs(t, float64(len(lost)), func() { // the names of what was lost are listed
+			out, _, _ = s.AppendRequest(out[:0], dialect.OpChat, body, to, "m", true)
+		})
+	}
+	for _, from := range streamOps {
+		for _, to := range streamOps {
+			if from != to {
+				testkit.Allocs(t, 0, relayText(t, s, from, to))
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -218,7 +219,7 @@ func (x *exchange) appendShared() bool {
 	}
 	x.body = x.view.AppendBody(x.body[:0], nil, request.Attempt{})
 	err := x.s.o.Dialects.WithChat(x.op, x.body, func(c *dialect.Chat) error {
-		if len(c.Unknown) > 0 || c.Thinking != dialect.ThinkingUnsaid || c.ShowThinking {
+		if !meansAlike(x.op, c) {
 			return errLossy
 		}
 		out, left, err := x.s.o.Dialects.Codecs[dialect.OpenAI].AppendRequest(x.lines[:0], c, bytesx.String(x.ref), false)
@@ -235,6 +236,26 @@ func (x *exchange) appendShared() bool {
 	x.chat.Reset()
 	x.digest.op = dialect.OpChat
 	return true
+}
+
+// meansAlike says that a request means to every provider what the chat means that says the same. What each dialect has
+// its own idea of is left out: how much a model thinks, what a document is beside a text, whether schemas are strict where
+// nothing is said, and what a text after a call is.
+func meansAlike(op dialect.Op, c *dialect.Chat) bool {
+	if len(c.Unknown) > 0 || c.Thinking != dialect.ThinkingUnsaid || c.ShowThinking || len(c.Effort) > 0 || op == dialect.OpResponses && len(c.Tools) > 0 {
+		return false
+	}
+	for _, t := range c.Turns {
+		called := false
+		for i := range c.Parts[t.From:t.To] {
+			kind := c.Parts[t.From+i].Kind
+			if kind == dialect.PartFile || kind == dialect.PartText && called {
+				return false
+			}
+			called = called || kind == dialect.PartCall
+		}
+	}
+	return !slices.ContainsFunc(c.Nested, func(p dialect.Part) bool { return p.Kind == dialect.PartFile })
 }
 
 var errLossy = errors.New("a chat cannot say all of it")

@@ -97,6 +97,7 @@ type state struct {
 	cache  cacheStatus
 	reason string // why the cache was not asked
 	key    cache.Key
+	shared cache.Key // of the flight
 	entry  *cache.Entry
 
 	// How the answer was got.

@@ -62,15 +62,23 @@ func (x *exchange) takeFlight() {
 	case x.rules.noCache:
 		x.flight, x.leads = x.newFlight(), true
 	default:
-		x.flight, x.leads = x.s.o.Cache.Flights.Join(&x.key, &x.reader, x.newFlight)
+		x.flight, x.leads = x.s.o.Cache.Flights.Join(x.flightKey(), &x.reader, x.newFlight)
 	}
+}
+
+// flightKey names the flight of equal requests. Those of different operations share the answer that is kept, but not the
+// call: what flows is in the words of one dialect.
+func (x *exchange) flightKey() *cache.Key {
+	x.shared = x.key
+	x.shared[0] ^= byte(x.op)
+	return &x.shared
 }
 
 func (x *exchange) newFlight() *stream.Flight {
 	s := &shared{}
 	s.up.reset()
 	s.up.dialects, s.up.op = x.s.o.Dialects, x.op
-	s.up.flights, s.up.key, s.up.flight = &x.s.o.Cache.Flights, x.key, &s.flight
+	s.up.flights, s.up.key, s.up.flight = &x.s.o.Cache.Flights, *x.flightKey(), &s.flight
 	s.keeper.cache, s.keeper.key = x.s.o.Cache, x.key
 	s.up.kept = &s.keeper
 	s.flight.Reset(&s.up, &x.reader, true)
@@ -133,7 +141,7 @@ func (x *exchange) endFlight(entry *cache.Entry, failure *dialect.Error) {
 	default:
 		x.flight.Finish(nil, failure)
 	}
-	x.s.o.Cache.Flights.Remove(&x.key, x.flight)
+	x.s.o.Cache.Flights.Remove(x.flightKey(), x.flight)
 }
 
 // leaveFlight ends the exchange's part in its flight. After it nobody calls the exchange any more.

@@ -20,6 +20,8 @@ import (
 	"github.com/wedge-proxy/wedge/internal/testkit"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/dialect/anthropic"
+	"github.com/wedge-proxy/wedge/proxy/dialect/gemini"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
 	"github.com/wedge-proxy/wedge/store/memory"
 	"github.com/wedge-proxy/wedge/wire"
@@ -47,8 +49,8 @@ const (
 // testDialects are all there are, as cmd introduces them.
 func testDialects() *dialect.Set {
 	return &dialect.Set{
-		Codecs:    [...]dialect.Codec{openai.Codec{}, openai.Codec{}, openai.Codec{}},
-		Rewriters: [...]dialect.Rewriter{openai.Rewriter{}, openai.Rewriter{}, openai.Rewriter{}},
+		Codecs:    [...]dialect.Codec{openai.Codec{}, anthropic.Codec{}, gemini.Codec{}},
+		Rewriters: [...]dialect.Rewriter{openai.Rewriter{}, anthropic.Rewriter{}, gemini.Rewriter{}},
 	}
 }
 

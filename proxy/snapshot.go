@@ -78,7 +78,7 @@ const (
 var Support = wire.Support{
 	ActiveHealth: true, Capabilities: true, // capabilities inform strategies that are refused by name
 	Policies:   true,
-	Dialects:   map[string]bool{"openai": true},
+	Dialects:   map[string]bool{"openai": true, "anthropic": true, "gemini": true},
 	Strategies: map[string]bool{"weighted": true},
 	Balances:   map[string]bool{"weighted": true},
 	CacheModes: map[string]bool{"off": true, "exact": true},

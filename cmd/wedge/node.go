@@ -25,6 +25,8 @@ import (
 	"github.com/wedge-proxy/wedge/proxy"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/dialect/anthropic"
+	"github.com/wedge-proxy/wedge/proxy/dialect/gemini"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
 	"github.com/wedge-proxy/wedge/store/badger"
 	"github.com/wedge-proxy/wedge/store/memory"
@@ -364,7 +366,7 @@ func (a addresses) write(dir string) error {
 // dialects are those that a node speaks.
 func dialects() *dialect.Set {
 	return &dialect.Set{
-		Codecs:    [...]dialect.Codec{openai.Codec{}, openai.Codec{}, openai.Codec{}},
-		Rewriters: [...]dialect.Rewriter{openai.Rewriter{}, openai.Rewriter{}, openai.Rewriter{}},
+		Codecs:    [...]dialect.Codec{openai.Codec{}, anthropic.Codec{}, gemini.Codec{}},
+		Rewriters: [...]dialect.Rewriter{openai.Rewriter{}, anthropic.Rewriter{}, gemini.Rewriter{}},
 	}
 }
