@@ -188,6 +188,7 @@ const (
 	FieldLogProbs
 	FieldFormat
 	FieldSchemaStrict
+	FieldSchemaDescription
 	FieldThinking
 	FieldEffort
 	FieldUser

@@ -123,6 +123,9 @@ func (w *writer) output() {
 	if schema && string(c.SchemaStrict) == "false" {
 		w.left.Add(dialect.FieldSchemaStrict)
 	}
+	if schema && len(c.SchemaDescription) > 0 {
+		w.left.Add(dialect.FieldSchemaDescription)
+	}
 	if w.effort == nil && !schema {
 		return
 	}

@@ -218,7 +218,8 @@ func formatOf(v []byte) dialect.Format {
 // Those that it has no word for keep that name.
 var responsesNames = [dialect.Fields]string{
 	dialect.FieldLogProbs: "top_logprobs", dialect.FieldFormat: "text.format", dialect.FieldSchemaStrict: "text.format.strict",
-	dialect.FieldThinking: "reasoning", dialect.FieldEffort: "reasoning.effort", dialect.FieldToolStrict: "tools.strict",
+	dialect.FieldSchemaDescription: "text.format.description",
+	dialect.FieldThinking:          "reasoning", dialect.FieldEffort: "reasoning.effort", dialect.FieldToolStrict: "tools.strict",
 	dialect.FieldCache: "prompt_cache_breakpoint", dialect.FieldSignature: "input.encrypted_content", dialect.FieldDetail: "input.content.detail",
 	dialect.FieldName: "input.name", dialect.FieldSystemTurn: "input.role", dialect.FieldFailed: "input.output",
 	dialect.FieldFileName: "input.content.filename",
