@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m, // fasthttp never ends these
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // ends within ten seconds
+		goleak.IgnoreAnyFunction("go.opencensus.io/stats/view.(*worker).start"),           // begun by the import of Google's SDK
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*TCPDialer).tcpAddrsClean"))
 }
