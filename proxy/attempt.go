@@ -199,6 +199,7 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 		began = began.Add(x.ruling.hedge)
 	}
 	x.up.begin(x.asks(t), x.op)
+	x.up.events.Wanted = x.wanted()
 	t.live.ObserveFirstByte(time.Since(began))
 	if status := x.up.call.Status(); status < 200 || status > 299 {
 		return x.refused(t, status)

@@ -87,3 +87,17 @@ func TestDialectsAtOneTime(t *testing.T) {
 		}
 	}
 }
+
+// A stream of several candidates ends with the last of them.
+func TestStreamOfCandidates(t *testing.T) {
+	node := dialectServer(t)
+	body := `{"generationConfig":{"maxOutputTokens":20,"candidate_count":3},"contents":[{"role":"user","parts":[{"text":"thrice"}]}]}`
+	for _, cached := range []string{"miss", "hit-memory"} {
+		g := fetch(t, node, "/v1beta/models/to-gemini:streamGenerateContent?alt=sse", body)
+		require.NoError(t, g.err)
+		assert.Equal(t, cached, g.cache())
+		assert.Equal(t, 3, strings.Count(g.body, `"finishReason"`), g.body)
+	}
+	g := fetch(t, node, "/v1beta/models/to-gemini:generateContent", body)
+	assert.Equal(t, 3, strings.Count(g.body, `"finishReason"`), "%s %s", g.cache(), g.body)
+}

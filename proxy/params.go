@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
@@ -150,6 +151,25 @@ func appendGeminiModel(dst, body []byte, op dialect.Op, model string) []byte {
 		}
 	}
 	return replaceModel(dst, body, 0, name)
+}
+
+// wanted is how many answers a streamed request of Gemini's API asks for, if it says so: no other event ends the stream
+// than the end of the last of them.
+func (x *exchange) wanted() int {
+	if x.op != dialect.OpGenerate || !x.streaming {
+		return 0
+	}
+	body := x.requestBody()
+	config := memberOf(body, 0, "generationConfig")
+	if !config.found || body[config.at] != '{' {
+		return 0
+	}
+	count := memberOf(body, config.at, "candidateCount")
+	n, err := strconv.Atoi(string(body[count.at:count.end]))
+	if !count.found || err != nil {
+		return 0
+	}
+	return n
 }
 
 func replaceModel(dst, body []byte, at int, name []byte) []byte {

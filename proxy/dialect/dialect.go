@@ -109,6 +109,7 @@ const (
 
 // Stream is what one streamed answer has told so far. The zero value is ready; it is reset by assignment.
 type Stream struct {
+	Wanted   int // answers that were asked for, where nothing but the end of the last of them ends the stream; 0: one
 	Usage    Usage
 	Events   int  // events that were not Ignored
 	Content  bool // a First has been seen

@@ -10,16 +10,14 @@ import (
 // AppendWhole implements dialect.Answers. Nothing is appended with an error.
 func (Codec) AppendWhole(dst []byte, op dialect.Op, sse []byte) ([]byte, error) {
 	a := assembly{op: op}
-	for end := false; !end; {
-		n := stream.Next(sse)
-		if n == 0 {
-			return dst, fmt.Errorf("%w: the %s stream has no end", dialect.ErrMalformed, op)
-		}
-		var err error
-		if end, err = a.event(sse[:n]); err != nil {
+	for n := stream.Next(sse); n > 0; n = stream.Next(sse) {
+		if err := a.event(sse[:n]); err != nil {
 			return dst, err
 		}
 		sse = sse[n:]
+	}
+	if !a.st.Finished {
+		return dst, fmt.Errorf("%w: the %s stream has no end", dialect.ErrMalformed, op)
 	}
 	return a.appendTo(dst), nil
 }
@@ -32,15 +30,15 @@ type assembly struct {
 	candidates []*grown
 }
 
-// event adds one complete event and reports whether it ends the stream.
-func (a *assembly) event(event []byte) (end bool, err error) {
+// event adds one complete event.
+func (a *assembly) event(event []byte) error {
 	name, data, _ := stream.Fields(event, nil) // what is kept of data must not lie in a scratch
 	kind, err := Codec{}.Event(a.op, &a.st, name, data)
 	switch {
 	case err != nil || kind == dialect.Ignored:
-		return false, err
+		return err
 	case kind == dialect.Failed:
-		return false, fmt.Errorf("%w: in the %s stream", dialect.ErrProvider, a.op)
+		return fmt.Errorf("%w: in the %s stream", dialect.ErrProvider, a.op)
 	}
 	o, ok := members(data)
 	for _, m := range o {
@@ -52,9 +50,9 @@ func (a *assembly) event(event []byte) (end bool, err error) {
 		}
 	}
 	if !ok || len(a.top) > most {
-		return false, fmt.Errorf("%w: the events of the %s stream do not fit together", dialect.ErrMalformed, a.op)
+		return fmt.Errorf("%w: the events of the %s stream do not fit together", dialect.ErrMalformed, a.op)
 	}
-	return kind == dialect.Terminal, nil
+	return nil
 }
 
 // candidate adds what an event tells of a candidate, the i-th of the event.

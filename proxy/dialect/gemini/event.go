@@ -2,13 +2,14 @@ package gemini
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // Event implements dialect.Answers. All of the data is validated as JSON. The dialect has no end marker: the event by
-// which every candidate seen has its finishReason, or by which the prompt is blocked, is the terminal one.
+// which every candidate seen and wanted has its finishReason, or by which the prompt is blocked, is the terminal one.
 func (Codec) Event(op dialect.Op, st *dialect.Stream, _, data []byte) (dialect.Kind, error) {
 	if len(data) == 0 {
 		return dialect.Ignored, nil
@@ -143,7 +144,7 @@ func (e *event) apply(st *dialect.Stream) dialect.Kind {
 	st.Content = st.Content || e.content
 	st.Finished = st.Choices != 0 && st.Ended == st.Choices
 	switch {
-	case st.Finished:
+	case st.Finished && bits.OnesCount64(st.Ended) >= st.Wanted:
 		return dialect.Terminal
 	case first:
 		return dialect.First
