@@ -145,8 +145,10 @@ func serveSim(ctx context.Context, s *sim.Server, ln net.Listener) error {
 func (a addresses) introduce(w io.Writer) {
 	_, _ = fmt.Fprintf(w, `wedge is up: a node on http://%s/v1 in front of a simulated provider
 
-Point any OpenAI SDK at it:
+Point any SDK of OpenAI, Anthropic or Gemini at it; the models are demo, demo-anthropic, demo-gemini and demo-embed:
   export OPENAI_BASE_URL=http://%[1]s/v1 OPENAI_API_KEY=%[2]s
+  export ANTHROPIC_BASE_URL=http://%[1]s ANTHROPIC_API_KEY=%[2]s
+  export GOOGLE_GEMINI_BASE_URL=http://%[1]s GEMINI_API_KEY=%[2]s
 
 Or ask twice and see the second answer come from the node's own store (x-wedge-cache: hit-memory):
   curl -i http://%[1]s/v1/chat/completions -H 'authorization: Bearer %[2]s' \
