@@ -24,11 +24,17 @@ rust_knows_wasm() {
 	return 1
 }
 
+# Debian keeps the server's programs out of the PATH. The tests of the origin's store start one of their own.
+has_postgres() {
+	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
 missing=()
 for pair in "${needed[@]}"; do
 	command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 rust_knows_wasm || missing+=(rustc libstd-rust-dev-wasm32)
+has_postgres || missing+=(postgresql)
 
 if ((${#missing[@]} > 0)); then
 	if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then

@@ -17,9 +17,11 @@ const (
 	goleak    = "go.uber.org/goleak"
 	kong      = "github.com/alecthomas/kong"
 	otter     = "github.com/maypok86/otter/v2"
+	pgx       = "github.com/jackc/pgx/v5"
 	promlib   = "github.com/prometheus/client_golang"
 	promtext  = "github.com/prometheus/common/expfmt"
 	semver    = "github.com/Masterminds/semver/v3"
+	sqlite    = "modernc.org/sqlite"
 	testifyMo = "github.com/stretchr/testify"
 	wazero    = "github.com/tetratelabs/wazero"
 	xsync     = "golang.org/x/sync"
@@ -74,6 +76,8 @@ var ladder = map[string]row{
 	"store/redis":             {rung: 2},
 	"store/memcached":         {rung: 2},
 	"store/storetest":         {rung: 2, modules: []string{testifyMo}, testOnly: true},
+	"origin/store":            {rung: 2, modules: []string{pgx, sqlite}, never: []string{"proxy", "bench"}},
+	"origin/store/pgtest":     {rung: 0, modules: []string{pgx}, testOnly: true},
 	"policy/cases":            {rung: 2},
 	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash}},
 
