@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(dir)
 		fail(err)
 	}
-	testkit.Main(m, goleak.Cleanup(func(code int) {
+	// Google's SDK brings a package that starts a goroutine when it is loaded.
+	testkit.Main(m, goleak.IgnoreAnyFunction("go.opencensus.io/stats/view.(*worker).start"), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))
