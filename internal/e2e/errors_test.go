@@ -210,7 +210,8 @@ func TestErrorHeaders(t *testing.T) {
 		a := (&refusal{body: ask("fault-429", "Hello"), status: 429, code: "rate_limited", says: "retry-after"}).check(t, n)
 		assert.Equal(t, "7", a.header.Get("Retry-After"))
 		a = (&refusal{body: ask("fault-quota", "Hello"), status: 429, code: "rate_limited"}).check(t, n)
-		assert.NotEmpty(t, a.header.Get("Retry-After"), "also where the provider tells no time")
+		assert.Equal(t, "false", a.header.Get("X-Should-Retry"), "the operator's quota comes back by no retry")
+		assert.Empty(t, a.header.Get("Retry-After"))
 	})
 	t.Run("overload", func(t *testing.T) {
 		ctx, leave := context.WithCancel(context.Background())

@@ -94,7 +94,7 @@ func TestLiveCatalog(t *testing.T) {
 		{strings.Replace(text("third"), "provider: sim", "provider: nobody", 1), "models[0].versions[0].targets[0].provider"},
 		{text("third") + "surprise: 1\n", "surprise"},
 		{"providers: [", "as YAML"},
-		{strings.Replace(text("third"), "dialect: openai", "dialect: anthropic", 1), "dialect"},
+		{strings.Replace(text("third"), "dialect: openai", "dialect: cobol", 1), "dialect"},
 	} {
 		before := n.metric(t, "wedge_catalog_refused_total")
 		n.put(t, bad.text)

@@ -67,8 +67,11 @@ func TestErrors(t *testing.T) {
 			sdk := newClient(t)
 			_, err := sdk.Chat.Completions.New(t.Context(), c.params, c.options...)
 			got := wantError(t, err, c.status, c.code)
-			if c.status == http.StatusTooManyRequests {
+			switch name {
+			case "the provider's 429":
 				assert.NotEmpty(t, got.Response.Header.Get("retry-after"))
+			case "an exhausted quota":
+				assert.Equal(t, "false", got.Response.Header.Get("x-should-retry"))
 			}
 			stream := sdk.Chat.Completions.NewStreaming(t.Context(), c.params, c.options...)
 			require.False(t, stream.Next())
