@@ -152,6 +152,7 @@ func TestDocumentedStreams(t *testing.T) {
 					assert.Equal(t, string(told(op, events[:max(len(events)-1, 0)])), string(with))
 					return
 				}
+				assert.NotEmpty(t, codesOf(cell))
 				for _, word := range codesOf(cell) {
 					assert.Positive(t, times(with, word), "%s: %s", word, with)
 					if events != nil {
