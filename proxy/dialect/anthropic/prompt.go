@@ -319,8 +319,10 @@ func (Codec) ReadPrompt(op dialect.Op, body []byte, p *dialect.Prompt) {
 		c := jsonscan.Cursor{B: body[:r.limit.End], I: r.limit.At}
 		p.MaxTokens = c.Count()
 	}
-	if t, err := strconv.ParseFloat(string(r.temperature.Of(body)), 64); err == nil {
-		p.Temperature = t
+	if r.temperature.IsSet(body) { // or the error would be allocated
+		if t, err := strconv.ParseFloat(string(r.temperature.Of(body)), 64); err == nil {
+			p.Temperature = t
+		}
 	}
 	p.PrefixHash = r.prefixHash()
 	texts := dialect.Texts{Scratch: p.Scratch}

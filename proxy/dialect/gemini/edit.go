@@ -92,15 +92,14 @@ func (c *copier) turnAt(i int) (t turn) {
 	if c.list.At == 0 {
 		return t
 	}
-	n := 0
 	again := c.from(c.list)
-	again.each(func() {
-		if other := again.element(); n == i {
-			t = other
+	n := 0
+	for l := again.elements(); again.next(&l); n++ {
+		if t = again.element(); n == i {
+			return t
 		}
-		n++
-	})
-	return t
+	}
+	return turn{}
 }
 
 // setTurn replaces the text of a content, and reports whether it has a place for it.
@@ -130,7 +129,7 @@ type partPlace struct {
 func (c *copier) setParts(list jsonedit.Extent, text []byte) bool {
 	found, place := false, partPlace{}
 	again := c.from(list)
-	again.each(func() {
+	for l := again.elements(); again.next(&l); {
 		p := again.part()
 		switch {
 		case p.kind == textPart && !found:
@@ -144,7 +143,7 @@ func (c *copier) setParts(list jsonedit.Extent, text []byte) bool {
 			place.at = p.At
 		}
 		place.last = p.End
-	})
+	}
 	return found || c.addPart(list, text, place)
 }
 

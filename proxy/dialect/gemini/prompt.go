@@ -43,8 +43,8 @@ type prompt struct {
 	jsonscan.Fields
 	op dialect.Op
 	found
-	counted bool  // the request holds the one whose tokens are to be counted:
-	inner   found // what is found in that
+	counted bool // found is of the request within, whose tokens are to be counted
+	inner   int  // where that is
 }
 
 // found is what is found of one request.
@@ -58,11 +58,12 @@ type found struct {
 	images, json                             bool
 }
 
-// read walks over the body once.
+// read walks over the body, and then over the request in it whose tokens are to be counted: that is all that counts.
 func (r *prompt) read(body []byte) {
 	r.B = body
-	if r.members(); r.counted {
-		r.found = r.inner
+	if r.members(); r.inner > 0 {
+		r.I, r.found, r.counted = r.inner, found{}, true
+		r.members()
 	}
 }
 
@@ -105,73 +106,79 @@ func (r *prompt) member(k []byte) *jsonedit.Extent {
 		r.readConfig()
 		return &r.config
 	case "generateContentRequest", "generate_content_request":
-		r.readCounted()
+		if r.Peek() == '{' && r.op == dialect.OpCount {
+			r.inner = r.I
+		}
+		r.Skip()
 	default:
 		r.Skip()
 	}
 	return nil
 }
 
-// readCounted reads the request whose tokens are to be counted, in place of whatever else the body says.
-func (r *prompt) readCounted() {
-	if r.op != dialect.OpCount || r.Peek() != '{' {
-		r.Skip()
-		return
-	}
-	inner := prompt{op: dialect.OpGenerate}
-	inner.B, inner.I = r.B, r.I
-	inner.members()
-	r.counted, r.inner = true, inner.found
-	r.Skip()
-}
+// walk is a walk over the elements of a list. The API takes a lone object for a list of one.
+type walk struct{ lone, begun bool }
 
-// each visits the elements of a list. The API takes a lone object for a list of one.
-func (r *prompt) each(visit func()) {
+// elements begins a walk; what is no list is passed.
+func (r *prompt) elements() (w walk) {
 	switch r.Peek() {
 	case '{':
-		visit()
+		w.lone = true
 	case '[':
 		r.Enter('[')
-		for ok := r.More(']', true); ok; ok = r.More(']', false) {
-			visit()
-		}
 	default:
 		r.Skip()
+		w.lone, w.begun = true, true
 	}
+	return w
 }
 
-// eachMember visits the members of an object; what is none is passed.
-func (r *prompt) eachMember(visit func(k []byte)) {
+// next steps to the next element.
+func (r *prompt) next(w *walk) bool {
+	first := !w.begun
+	if w.begun = true; w.lone {
+		return first
+	}
+	return r.More(']', first)
+}
+
+// object enters an object; what is none is passed.
+func (r *prompt) object() bool {
 	if r.Peek() != '{' {
 		r.Skip()
-		return
+		return false
 	}
 	r.Enter('{')
-	for k, ok := r.Key(true); ok; k, ok = r.Key(false) {
-		visit(k)
-	}
+	return true
 }
 
 func (r *prompt) countTools() {
 	r.toolCount = 0
-	r.each(func() {
-		r.eachMember(func(k []byte) {
-			switch string(k) {
-			case "functionDeclarations", "function_declarations":
-				r.each(func() {
-					r.Skip()
-					r.toolCount++
-				})
-			default:
+	for l := r.elements(); r.next(&l); {
+		for k, ok := r.firstKey(r.object()); ok; k, ok = r.Key(false) {
+			if string(k) != "functionDeclarations" && string(k) != "function_declarations" {
 				r.Skip()
+				continue
 			}
-		})
-	})
+			for l := r.elements(); r.next(&l); {
+				r.Skip()
+				r.toolCount++
+			}
+		}
+	}
+}
+
+// firstKey is Key for an object's first member, if there is an object.
+func (r *prompt) firstKey(is bool) (k []byte, ok bool) {
+	if !is {
+		return nil, false
+	}
+	return r.Key(true)
 }
 
 func (r *prompt) readConfig() {
 	r.configLast, r.limits = 0, [2]jsonedit.Extent{}
-	r.eachMember(func(k []byte) {
+	for k, ok := r.firstKey(r.object()); ok; k, ok = r.Key(false) {
 		switch string(k) {
 		case "maxOutputTokens", "max_output_tokens":
 			r.limits[0] = r.limits[1]
@@ -184,18 +191,18 @@ func (r *prompt) readConfig() {
 			r.Skip()
 		}
 		r.configLast = r.I
-	})
+	}
 }
 
 // contents reads the contents, or what is to be embedded.
 func (r *prompt) contents() {
 	r.turns, r.user = 0, turn{}
-	r.each(func() {
+	for l := r.elements(); r.next(&l); {
 		t := r.element()
 		if r.turns++; t.speaker == user {
 			r.user = t
 		}
-	})
+	}
 }
 
 // element reads a content, or a request to embed one.
@@ -203,13 +210,13 @@ func (r *prompt) element() (t turn) {
 	if r.op != dialect.OpBatchEmbed {
 		return r.turn()
 	}
-	r.eachMember(func(k []byte) {
+	for k, ok := r.firstKey(r.object()); ok; k, ok = r.Key(false) {
 		if string(k) == "content" {
 			t = r.turn()
 		} else {
 			r.Skip()
 		}
-	})
+	}
 	return t
 }
 
@@ -217,31 +224,38 @@ func (r *prompt) element() (t turn) {
 func (r *prompt) turn() (t turn) {
 	r.Peek()
 	t.At, t.speaker = r.I, user
-	results, others := false, false
-	r.eachMember(func(k []byte) {
+	results := false
+	for k, ok := r.firstKey(r.object()); ok; k, ok = r.Key(false) {
 		switch string(k) {
 		case "role":
 			t.speaker = speakerOf(r.Word())
 		case "parts":
 			r.Peek()
 			t.parts.At = r.I
-			r.each(func() {
-				if p := r.part(); p.kind == resultPart {
-					results = true
-				} else {
-					others = true
-				}
-			})
+			results = r.readParts()
 			t.parts.End = r.I
 		default:
 			r.Skip()
 		}
 		t.last = r.I
-	})
-	if t.End = r.I; results && !others {
+	}
+	if t.End = r.I; results {
 		t.speaker = nobody
 	}
 	return t
+}
+
+// readParts reads the parts of a content, and reports whether all of them are results of functions.
+func (r *prompt) readParts() bool {
+	results, others := false, false
+	for l := r.elements(); r.next(&l); {
+		if p := r.part(); p.kind == resultPart {
+			results = true
+		} else {
+			others = true
+		}
+	}
+	return results && !others
 }
 
 // part reads a part, measures its text, and looks for an image.
@@ -251,32 +265,32 @@ func (r *prompt) part() (p part) {
 	case textPart:
 		r.bytes += jsonscan.DecodedLen(p.text.Inside(r.B))
 	case resultPart:
-		r.result(p.value)
+		again := r.from(p.value)
+		again.readResult()
+		r.bytes, r.images = r.bytes+again.bytes, r.images || again.images
 	case mediaPart:
 		r.images = r.images || isImage(p.value.Of(r.B))
 	}
 	return p
 }
 
-// result measures what a function answered, and looks for images in it.
-func (r *prompt) result(e jsonedit.Extent) {
-	again := r.from(e)
-	again.eachMember(func(k []byte) {
+// readResult measures what a function answered, and looks for images in it.
+func (r *prompt) readResult() {
+	for k, ok := r.firstKey(r.object()); ok; k, ok = r.Key(false) {
 		switch string(k) {
 		case "response":
-			v := again.Skip()
+			v := r.Skip()
 			if _, only, ok := sole(v); ok && inside(only) != nil {
 				r.bytes += jsonscan.DecodedLen(inside(only))
 			} else {
 				r.bytes += len(v)
 			}
 		case "parts":
-			again.each(func() { again.part() })
+			r.readParts()
 		default:
-			again.Skip()
+			r.Skip()
 		}
-	})
-	r.images = r.images || again.images
+	}
 }
 
 // isImage says that inline data, or data behind a URI, is an image.
@@ -319,8 +333,10 @@ func (Codec) ReadPrompt(op dialect.Op, body []byte, p *dialect.Prompt) {
 			p.MaxTokens = countOf(plainNumber(l.Of(body)))
 		}
 	}
-	if t, err := strconv.ParseFloat(string(plainNumber(r.temperature.Of(body))), 64); err == nil {
-		p.Temperature = t
+	if r.temperature.IsSet(body) { // or the error would be allocated
+		if t, err := strconv.ParseFloat(string(plainNumber(r.temperature.Of(body))), 64); err == nil {
+			p.Temperature = t
+		}
 	}
 	if r.system.IsSet(body) || r.toolCount > 0 {
 		var d xxhash.Digest
@@ -365,9 +381,9 @@ func (r *prompt) gather(texts *dialect.Texts, list jsonedit.Extent) {
 		return
 	}
 	again := r.from(list)
-	again.each(func() {
+	for l := again.elements(); again.next(&l); {
 		if p := again.part(); p.kind == textPart {
 			texts.Add(p.text.Inside(r.B))
 		}
-	})
+	}
 }

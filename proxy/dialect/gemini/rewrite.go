@@ -77,6 +77,7 @@ type rewriter struct {
 	editor dialect.Editor
 	dst    []byte
 	data   []byte // of the event in hand, or the whole answer
+	atOnce bool   // it is the whole
 }
 
 // AppendEvents implements dialect.Rewriter.
@@ -116,7 +117,7 @@ func (w *rewriter) event(event []byte) error {
 	if !w.begun {
 		w.keepOrigin()
 	}
-	ok := w.eachCandidate(w.edit)
+	ok := w.editAll()
 	switch {
 	case w.Err != nil:
 		return w.Err
@@ -203,7 +204,7 @@ func (w *rewriter) edit(d *candidate) bool {
 // setFinish notes for the editor why the candidate ended, if it did.
 func (w *rewriter) setFinish(c *liveChoice, d *candidate) {
 	if w.finish = w.finish[:0]; d.ends {
-		w.finish = appendFinish(w.finish, d.finish.Inside(w.data), c.called)
+		w.finish = appendFinish(w.finish, d.finish.Of(w.data), c.called)
 	}
 }
 
@@ -315,7 +316,7 @@ func appendFinish(dst, reason []byte, called bool) []byte {
 	case dialect.FinishFilter:
 		return append(dst, "content_filter"...)
 	}
-	return append(dst, reason...)
+	return append(dst, inside(reason)...)
 }
 
 // finishWord is the reverse of appendFinish. A word that nobody knows passes.

@@ -19,15 +19,14 @@ type candidate struct {
 	ends, changed   bool // it tells why it ended; its text here was changed
 }
 
-// eachCandidate visits the candidates of the data while edit returns true, and reports whether all of them could be
-// edited and the data is valid.
-func (w *rewriter) eachCandidate(edit func(d *candidate) bool) bool {
+// editAll edits the candidates of the data, and reports whether all of them could be edited and the data is valid.
+func (w *rewriter) editAll() bool {
 	f := fields(w.data)
 	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		switch string(k) {
 		case "candidates":
-			if !w.readCandidates(&f, edit) {
+			if !w.readCandidates(&f) {
 				return false
 			}
 		case "usageMetadata", "usage_metadata":
@@ -40,7 +39,7 @@ func (w *rewriter) eachCandidate(edit func(d *candidate) bool) bool {
 	return f.End()
 }
 
-func (w *rewriter) readCandidates(f *jsonscan.Fields, edit func(d *candidate) bool) bool {
+func (w *rewriter) readCandidates(f *jsonscan.Fields) bool {
 	if f.Peek() != '[' {
 		f.Skip()
 		return true
@@ -50,7 +49,13 @@ func (w *rewriter) readCandidates(f *jsonscan.Fields, edit func(d *candidate) bo
 	for ok := f.More(']', true); ok && w.Err == nil; ok = f.More(']', false) {
 		d := candidate{index: i}
 		w.parts = w.parts[:0]
-		if d.read(w, f); f.Bad || !edit(&d) {
+		d.read(w, f)
+		switch {
+		case f.Bad:
+			return false
+		case w.atOnce:
+			w.editWhole(&d)
+		case !w.edit(&d):
 			return false
 		}
 		i++

@@ -22,8 +22,8 @@ func (Rewriter) AppendWhole(dst, body []byte, op dialect.Op, e dialect.Editor) (
 		s.Reset()
 		wholes.Put(s)
 	}()
-	w := rewriter{rewriting: s, editor: e, data: body}
-	ok := w.eachCandidate(w.editWhole)
+	w := rewriter{rewriting: s, editor: e, data: body, atOnce: true}
+	ok := w.editAll()
 	switch {
 	case w.Err != nil:
 		return dst, w.Err
@@ -34,7 +34,7 @@ func (Rewriter) AppendWhole(dst, body []byte, op dialect.Op, e dialect.Editor) (
 }
 
 // editWhole edits a candidate that is told at once.
-func (w *rewriter) editWhole(d *candidate) bool {
+func (w *rewriter) editWhole(d *candidate) {
 	c := liveChoice{index: d.index}
 	for i := range w.parts {
 		c.called = c.called || w.parts[i].kind == callPart
@@ -66,7 +66,6 @@ func (w *rewriter) editWhole(d *candidate) bool {
 		w.endWhole(d)
 	}
 	w.hide(&c, d)
-	return true
 }
 
 // runEnd is behind the last part of the text that begins with part i.
