@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 
@@ -183,6 +185,9 @@ func (x *exchange) resolveDirect() *dialect.Error {
 	}
 	if !x.who.direct {
 		return fail(codeForbidden, "model", "the key "+x.who.Name+" may not name a provider's own models; it needs may: [direct]")
+	}
+	if slices.ContainsFunc(strings.Split(string(model), "/"), func(s string) bool { return s == "." || s == ".." }) {
+		return fail(codeInvalidRequest, "model", "the model's name holds dot segments, as a path would; name the provider's model as it calls it")
 	}
 	if bytes.ContainsFunc(model, unicode.IsControl) {
 		return fail(codeInvalidRequest, "model", "the model's name holds control characters; leave them out")

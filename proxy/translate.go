@@ -47,6 +47,9 @@ func (x *exchange) appendTranslated(dst []byte, v *version, t *target, op dialec
 	if err != nil {
 		return dst, nil, fail(codeInvalidRequest, "", "the request cannot be sent to provider "+t.provider.Name+", which speaks "+t.provider.Dialect+": "+reasonOf(err))
 	}
+	for i := range lost {
+		lost[i] = headerSafe(lost[i])
+	}
 	if x.model.Strict && len(lost) > 0 {
 		return dst, nil, fail(codeInvalidRequest, "", "the dialect "+t.provider.Dialect+" of provider "+t.provider.Name+" has no word for "+strings.Join(lost, ", ")+
 			", and model "+x.model.Name+" is strict; leave it out")
@@ -127,7 +130,7 @@ func (x *exchange) lose(names []string) {
 // maxDropped bounds the name of one dropped field, in bytes.
 const maxDropped = 64
 
-// headerSafe is a field's name, which may be the client's own words, as a header may hold it.
+// headerSafe is a field's name, which may be the client's own words, as a header or an error may show it.
 func headerSafe(name string) string {
 	if open, found := beforeSecret([]byte(name)); found {
 		name = string(open)

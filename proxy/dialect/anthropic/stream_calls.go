@@ -52,6 +52,9 @@ func (w *writing) args(dst []byte, e *dialect.Event) []byte {
 		for len(w.queue) > 0 && w.call.object.closed() {
 			dst = w.next(dst)
 		}
+		if len(w.queue) == 0 && w.call.object.closed() {
+			dst = w.tellLate(dst)
+		}
 		return dst
 	}
 	for i := range w.queue {

@@ -182,11 +182,13 @@ func TestInterleavedCallsBecomeBlocksOfTheirOwn(t *testing.T) {
 	out, _ := writeStream(events)
 	assert.Equal(t, []string{
 		"text text=x", `call name=a id=call_a args={"a":["}\""]}`, `call name=b id=call_b args={"b":1}`, `call name=c id=call_c args={} signature=s by gemini`,
-		`call name=d id=call_d args={}`, "text text=y",
-	}, inputs(t, out))
+		`call name=d id=call_d args={"open":1}`, "text text=y",
+	}, inputs(t, out), "a text between the pieces of a call's arguments waits for their end")
 	live := strings.Index(string(out), `"name":"b"`)
 	assert.Less(t, live, strings.Index(string(out), `"name":"c"`))
 	assert.Less(t, strings.Index(string(out), `"name":"a"`), live)
+	out, _ = writeStream(append([]dialect.Event{start(), call(0, "a"), text("b"), args(0, `{\"z\":1}`), text("c")}, ending(dialect.FinishCalls)...))
+	assert.Equal(t, []string{`call name=a id=call_a args={"z":1}`, "text text=bc"}, inputs(t, out))
 }
 
 func TestSequentialCallsStreamAtOnce(t *testing.T) {

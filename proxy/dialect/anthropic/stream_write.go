@@ -13,8 +13,9 @@ type writing struct {
 	call   liveCall
 	calls  int // so far
 	queue  []heldCall
-	latest bool // the event before was of a call
-	last   int  // the ordinal of the call that began last
+	late   []byte // text that came before the arguments of the open call had ended
+	latest bool   // the event before was of a call
+	last   int    // the ordinal of the call that began last
 
 	id, refusal, sequence []byte
 	finish                dialect.Finish
@@ -45,7 +46,7 @@ func (w *writing) Reset() {
 		}
 	}
 	*w = writing{
-		queue: queue[:0], id: w.id[:0], refusal: w.refusal[:0], sequence: w.sequence[:0],
+		queue: queue[:0], late: w.late[:0], id: w.id[:0], refusal: w.refusal[:0], sequence: w.sequence[:0],
 		call: liveCall{signature: w.call.signature[:0]},
 	}
 }
@@ -75,7 +76,7 @@ func (Codec) AppendEvent(dst []byte, op dialect.Op, st *dialect.Writing, e *dial
 		w.finish = e.Finish
 		w.sequence = append(w.sequence[:0], e.Sequence...)
 		st.Stream.Choices, st.Stream.Ended, st.Stream.Finished = 1, 1, true
-		return w.settle(dst)
+		return w.settle(w.tellLate(w.settle(dst)))
 	case dialect.EventUsage:
 		w.usage, st.Stream.Usage = e.Usage, e.Usage
 	case dialect.EventEnd:
@@ -110,7 +111,11 @@ func (w *writing) content(dst []byte, e *dialect.Event) []byte {
 	w.latest = e.Kind == dialect.EventCall || e.Kind == dialect.EventArgs
 	switch e.Kind {
 	case dialect.EventText:
-		if len(e.Text) > 0 {
+		switch {
+		case len(e.Text) == 0:
+		case w.open == callBlock && !w.call.object.closed() || len(w.queue) > 0:
+			w.late = append(w.late, e.Text...)
+		default:
 			dst = appendDelta(w.enter(dst, textBlock), w.index, "text_delta", "text", e.Text)
 		}
 	case dialect.EventThinking:
@@ -135,6 +140,16 @@ func (w *writing) content(dst []byte, e *dialect.Event) []byte {
 	case dialect.EventHidden:
 		dst = w.hidden(w.settle(dst), e)
 	}
+	return dst
+}
+
+// tellLate writes the text that waited for a call's arguments.
+func (w *writing) tellLate(dst []byte) []byte {
+	if len(w.late) == 0 {
+		return dst
+	}
+	dst = appendDelta(w.enter(dst, textBlock), w.index, "text_delta", "text", w.late)
+	w.late = w.late[:0]
 	return dst
 }
 

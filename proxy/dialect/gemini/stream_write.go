@@ -129,7 +129,7 @@ func (w *writing) content(dst []byte, a *answerWriting, e *dialect.Event) []byte
 		}
 		return w.part(dst, a, &dialect.Part{Kind: dialect.PartThinking, Text: a.unthought(), Signature: e.Signature, Signer: e.Signer})
 	}
-	dst = w.settle(dst, a, len(a.held))
+	dst = w.settle(dst, a, a.wholeCalls()) // some servers go on with a call after a text
 	switch e.Kind {
 	case dialect.EventText, dialect.EventRefusal:
 		dst = append(append(append(w.open(dst), `{"text":"`...), e.Text...), `"}`...)
@@ -175,11 +175,7 @@ func (w *writing) logprobs(dst []byte, a *answerWriting, v dialect.Raw) []byte {
 
 // hold begins a call: those before it that are whole go out.
 func (w *writing) hold(dst []byte, a *answerWriting, e *dialect.Event) []byte {
-	n := 0
-	for n < len(a.held) && whole(a.held[n].args) {
-		n++
-	}
-	dst = w.settle(dst, a, n)
+	dst = w.settle(dst, a, a.wholeCalls())
 	if n := len(a.held); n < cap(a.held) {
 		a.held = a.held[:n+1]
 	} else {
@@ -190,6 +186,14 @@ func (w *writing) hold(dst []byte, a *answerWriting, e *dialect.Event) []byte {
 		ordinal: e.Call, id: append(h.id[:0], e.ID...), name: append(h.name[:0], e.Name...), args: h.args[:0], signature: h.signature[:0],
 	}
 	return dst
+}
+
+// wholeCalls is how many of the calls that wait are whole, from the first on.
+func (a *answerWriting) wholeCalls() (n int) {
+	for n < len(a.held) && whole(a.held[n].args) {
+		n++
+	}
+	return n
 }
 
 // call is the call that waits with that ordinal; nil if there is none.

@@ -426,6 +426,11 @@ func readCallDelta(v []byte) (d callDelta, ok bool) {
 	return d, ok
 }
 
+// begins says that d is the first piece of another call than one with the same index: some servers number every call 0.
+func (d *callDelta) begins(c *callReading) bool {
+	return c.begun && len(d.id) > 0 && string(d.id) != string(c.id) && len(inside(memberOf(d.function, "name"))) > 0
+}
+
 // call is the ordinal of the call that d belongs to; -1 if there are too many. Without an index, as Google's endpoint has
 // it, another id begins another call.
 func (a *answerReading) call(d *callDelta) int {
@@ -436,8 +441,10 @@ func (a *answerReading) call(d *callDelta) int {
 		}
 	} else {
 		for n := last; n >= 0; n-- {
-			if a.calls[n].index == d.index {
+			if a.calls[n].index == d.index && !d.begins(&a.calls[n]) {
 				return n
+			} else if a.calls[n].index == d.index {
+				break
 			}
 		}
 	}

@@ -265,3 +265,23 @@ func TestUsageInDetail(t *testing.T) {
 	require.NoError(t, Codec{}.ReadReply(dialect.OpChat, []byte(`{"choices":[{}],"usage":{"prompt_tokens":3,"cached_tokens":9,"prompt_tokens_details":{"cache_write_tokens":7}}}`), &r))
 	assert.Equal(t, dialect.Usage{Known: true, Input: 3, Cached: 3}, r.Usage)
 }
+
+// Some servers give every call of a turn the index 0, and an id of its own.
+func TestCallsOfOneIndex(t *testing.T) {
+	events := readAll(t,
+		`{"id":"i","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"z\":"}}]}}]}`,
+		`{"id":"i","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]}}]}`,
+		`{"id":"i","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"f","arguments":"{}"}}]}}]}`,
+		`{"id":"i","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"f","arguments":""}}]}}]}`)
+	var calls, args []string
+	for _, e := range events {
+		switch e.Kind {
+		case dialect.EventCall:
+			calls, args = append(calls, string(e.ID)), append(args, "")
+		case dialect.EventArgs:
+			args[e.Call] += string(e.Text)
+		}
+	}
+	assert.Equal(t, []string{"a", "b"}, calls)
+	assert.Equal(t, []string{`{\"z\":1}`, `{}`}, args)
+}
