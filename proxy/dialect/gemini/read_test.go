@@ -140,19 +140,20 @@ func TestReadSchemas(t *testing.T) {
 
 func TestReadTellsWhatIsUnknown(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"safetySettings":[{"category":"x"}]}`:                                                                       "safetySettings",
-		`{"labels":{"a":"b"}}`:                                                                                        "labels",
-		`{"serviceTier":"flex"}`:                                                                                      "serviceTier",
-		`{"generationConfig":{"responseModalities":["IMAGE","TEXT"]}}`:                                                "generationConfig.responseModalities",
-		`{"generationConfig":{"speechConfig":{"a":1}}}`:                                                               "generationConfig.speechConfig",
-		`{"generationConfig":{"responseMimeType":"text/x.enum","responseSchema":{"enum":["a"]}}}`:                     "generationConfig.responseMimeType generationConfig.responseSchema",
-		`{"generationConfig":{"thinkingConfig":{"thinkingLevel":"ULTRA"}}}`:                                           "generationConfig.thinkingConfig.thinkingLevel",
-		`{"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"}}}`:                                               "toolConfig.functionCallingConfig.mode",
-		`{"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["a","b"]}}}`:                    "toolConfig.functionCallingConfig.allowedFunctionNames",
-		`{"toolConfig":{"retrievalConfig":{"languageCode":"de"}}}`:                                                    "toolConfig.retrievalConfig",
-		`{"contents":[{"parts":[{"text":"a","videoMetadata":{"fps":1}}]}]}`:                                           "contents.parts.videoMetadata",
-		`{"contents":[{"role":"model","parts":[{"thought":true,"inlineData":{"mimeType":"image/png","data":"A"}}]}]}`: "contents.parts.thought",
-		`{"x":1,"x":2,"generateContentRequest":{"a":1}}`:                                                              "x generateContentRequest",
+		`{"safetySettings":[{"category":"x"}]}`:                                                                                    "safetySettings",
+		`{"labels":{"a":"b"}}`:                                                                                                     "labels",
+		`{"serviceTier":"flex"}`:                                                                                                   "serviceTier",
+		`{"generationConfig":{"responseModalities":["IMAGE","TEXT"]}}`:                                                             "generationConfig.responseModalities",
+		`{"generationConfig":{"speechConfig":{"a":1}}}`:                                                                            "generationConfig.speechConfig",
+		`{"generationConfig":{"responseMimeType":"text/x.enum","responseSchema":{"enum":["a"]}}}`:                                  "generationConfig.responseMimeType generationConfig.responseSchema",
+		`{"generationConfig":{"thinkingConfig":{"thinkingLevel":"ULTRA"}}}`:                                                        "generationConfig.thinkingConfig.thinkingLevel",
+		`{"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"}}}`:                                                            "toolConfig.functionCallingConfig.mode",
+		`{"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["a","b"]}}}`:                                 "toolConfig.functionCallingConfig.allowedFunctionNames",
+		`{"toolConfig":{"retrievalConfig":{"languageCode":"de"}}}`:                                                                 "toolConfig.retrievalConfig",
+		`{"contents":[{"parts":[{"text":"a","videoMetadata":{"fps":1}}]}]}`:                                                        "contents.parts.videoMetadata",
+		`{"contents":[{"role":"model","parts":[{"thought":true,"inlineData":{"mimeType":"image/png","data":"A"}}]}]}`:              "contents.parts.thought",
+		`{"generationConfig":{"responseMimeType":"application/json","responseSchema":{"type":"OBJECT","propertyOrdering":["a"]}}}`: "generationConfig.responseSchema.propertyOrdering",
+		`{"x":1,"x":2,"generateContentRequest":{"a":1}}`:                                                                           "x generateContentRequest",
 	} {
 		assert.Equal(t, want, strings.Join(read(t, body).Unknown, " "), body)
 	}

@@ -15,6 +15,9 @@ func (r *requestReader) plainSchema(path string, v dialect.Raw) dialect.Raw {
 	if f.Bad {
 		r.bad(path, "a schema")
 	}
+	if bytes.Contains(v, []byte(`"propertyOrdering"`)) || bytes.Contains(v, []byte(`"property_ordering"`)) {
+		r.unknown(path+".", []byte("propertyOrdering"), v)
+	}
 	return out
 }
 
