@@ -129,6 +129,49 @@ func memberOf(doc []byte, at int, name string) (p spot) {
 	return p
 }
 
+// twiceSpelt is a member that the body of a request of Gemini's API has in camel case and in snake case: what the node
+// sets, or policies see, would be one, and the provider might take the other. "" if there is none.
+func (x *exchange) twiceSpelt() string {
+	if x.client != dialect.Gemini || x.known != nil {
+		return ""
+	}
+	body := x.ctx.Request.Body()
+	if name := twiceSpelt(body, 0); name != "" {
+		return name
+	}
+	for _, container := range [...]string{"generationConfig", "generateContentRequest"} {
+		inner := memberOf(body, 0, container)
+		if !inner.found || body[inner.at] != '{' {
+			continue
+		}
+		if name := twiceSpelt(body, inner.at); name != "" {
+			return name
+		}
+		if config := memberOf(body, inner.at, "generationConfig"); config.found && body[config.at] == '{' {
+			if name := twiceSpelt(body, config.at); name != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// twiceSpelt looks at the object at doc[at].
+func twiceSpelt(doc []byte, at int) string {
+	seen := map[string]bool{}
+	f := jsonscan.Fields{Cursor: jsonscan.Cursor{B: doc, I: at}}
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		name := strings.ToLower(strings.ReplaceAll(string(k), "_", ""))
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+		f.Skip()
+	}
+	return ""
+}
+
 // sameName says that two names differ at most in their case, camel or snake.
 func sameName(a, b string) bool {
 	return a == b || strings.EqualFold(strings.ReplaceAll(a, "_", ""), b)

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wedge-proxy/wedge/bench/sim"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 func TestSetNested(t *testing.T) {
@@ -59,4 +62,26 @@ func TestAppendArray(t *testing.T) {
 	assert.True(t, begun)
 	out, _, _ = appendArray(out, []byte(": wedge {}\n\ndata: {}\n\n"), nil, begun)
 	assert.Equal(t, "[{\"a\":1},\r\n{\"b\":\n2},\r\n{}", string(out))
+}
+
+func TestTwiceSpelt(t *testing.T) {
+	_, addr := newSim(t, sim.Options{})
+	s := newTestServer(t, fmt.Sprintf(`
+providers: [{name: g, dialect: gemini, base_url: "http://%s/v1beta"}]
+models: [{name: m, versions: [{version: 1.0.0, status: production, force: {max_tokens: 3}, targets: [{provider: g, model: sim-small}]}]}]
+keys: [{name: k, id: wk_abcdefghijkl, hash: "sha256:%x", models: ["*"]}]
+`, addr, wire.HashKey([]byte(testKey))))
+	node := serveTest(t, s)
+	for body, want := range map[string]int{
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"seed":1},"generation_config":{"maxOutputTokens":5000}}`: 400,
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":5000,"max_output_tokens":7000}}`:       400,
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":5000,"m\u0061x_output_tokens":7000}}`:  400,
+		`{"contents":[{"parts":[{"text":"x"}]}],"generation_config":{"max_output_tokens":5000}}`:                             200,
+	} {
+		g := fetch(t, node, "/v1beta/models/m:generateContent", body)
+		assert.Equal(t, want, g.StatusCode, "%s: %s", body, g.body)
+		if want == 200 {
+			assert.Contains(t, g.body, "MAX_TOKENS")
+		}
+	}
 }

@@ -90,6 +90,9 @@ func (x *exchange) parse() *dialect.Error {
 		}
 		x.parsed, x.doc = true, readDocument(&x.view, body)
 	}
+	if name := x.twiceSpelt(); name != "" {
+		return fail(codeInvalidJSON, "", "the body has the member "+quoteShort([]byte(name))+" twice, in two spellings; write it once")
+	}
 	if x.readRef(); len(x.ref) == 0 {
 		return fail(codeInvalidRequest, "model", "the request names no model; set \"model\" to one of GET /v1/models")
 	}

@@ -32,8 +32,39 @@ var (
 	vectors    = sync.Pool{New: func() any { return new(Vectors) }}
 )
 
+// Bodies of more bytes are looked at before they are read: each of their parts takes some hundred bytes, and a few of the
+// body.
+const (
+	plainly   = 256 << 10
+	mostItems = 1 << 17
+)
+
+// crowded says that a body has more members and elements than a conversation has.
+func crowded(body []byte) bool {
+	if len(body) <= plainly {
+		return false
+	}
+	items := 0
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case ',':
+			items++
+		case '"':
+			for i++; i < len(body) && body[i] != '"'; i++ {
+				if body[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return items > mostItems
+}
+
 // WithChat calls use with what the body of a request says. The Chat is use's until it returns.
 func (s *Set) WithChat(op Op, body []byte, use func(*Chat) error) error {
+	if crowded(body) {
+		return fmt.Errorf("%w: the request has more than %d members and elements; send less of the conversation", ErrInexpressible, mostItems)
+	}
 	c := chats.Get().(*Chat)
 	defer func() {
 		c.Reset()
@@ -62,6 +93,9 @@ func (s *Set) AppendRequest(dst []byte, from Op, body []byte, to ID, model strin
 }
 
 func (s *Set) appendEmbedding(dst []byte, from Op, body []byte, to ID, model string) (out []byte, lost []string, err error) {
+	if crowded(body) {
+		return dst, nil, fmt.Errorf("%w: the request has more than %d inputs; send fewer at a time", ErrInexpressible, mostItems)
+	}
 	e := embeddings.Get().(*Embedding)
 	defer func() {
 		e.Reset()
