@@ -318,7 +318,7 @@ func (x *exchange) appendUpstreamPath(dst []byte, t *target, op dialect.Op) []by
 	} else {
 		dst = x.s.o.Dialects.For(op).AppendPath(dst, op, t.Model, x.streaming)
 	}
-	if q := x.query(); len(q) > 0 && op == x.op {
+	if q := p.without(x.query()); len(q) > 0 && op == x.op {
 		dst = append(append(dst, separator(dst)), q...)
 	}
 	if len(p.query) > 0 {

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"net/url"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/route"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -116,6 +118,17 @@ func printable(s string) bool {
 		}
 	}
 	return true
+}
+
+// without is a client's query without what the provider's own says.
+func (c *provider) without(query []byte) []byte {
+	if c.AzureVersion == "" || len(query) == 0 {
+		return query
+	}
+	var args fasthttp.Args
+	args.ParseBytes(query)
+	args.Del("api-version")
+	return args.QueryString()
 }
 
 // appendDeployment appends the beginning of a path of OpenAI's API at Azure, where the model is a deployment in the path

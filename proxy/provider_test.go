@@ -162,6 +162,15 @@ func TestShouldRetry(t *testing.T) {
 	}
 }
 
+// The catalog's version of Azure's API comes before the client's.
+func TestAzureVersion(t *testing.T) {
+	w, addr := newWitness(t)
+	node := providerServer(t, "", fmt.Sprintf(`dialect: openai, base_url: "http://%s/openai", azure_api_version: 2024-10-21`, addr))
+	g := fetch(t, node, chatPath+"?api-version=9999&x=1", chatAsk("m", "x", false))
+	require.Equal(t, http.StatusOK, g.StatusCode, g.body)
+	assert.Equal(t, "/openai/deployments/up/chat/completions?x=1&api-version=2024-10-21", w.last.uri)
+}
+
 // Where the operator's money ran out, another provider is asked; what a provider says of a secret is not passed on.
 func TestBrokeProviderFallsBack(t *testing.T) {
 	broke, first := newWitness(t)
@@ -178,4 +187,29 @@ func TestBrokeProviderFallsBack(t *testing.T) {
 	g := fetch(t, node, chatPath, chatAsk("m", "x", false))
 	assert.Equal(t, http.StatusBadRequest, g.StatusCode)
 	assert.NotContains(t, g.body, "secret")
+}
+
+// What the operator sets and a target's dialect has no word for is no loss of the client's, and refuses nobody.
+func TestVersionsParametersAreNoLoss(t *testing.T) {
+	w, addr := newWitness(t)
+	w.answer = wholeMessage
+	s := newTestServer(t, fmt.Sprintf(`
+providers: [{name: a, dialect: anthropic, base_url: "http://%s/v1"}]
+models: [{name: m, strict: true, versions: [{version: 1.0.0, status: production, params: {seed: 5, top_k: 7, max_tokens: 9}, force: {logit_bias: {"1": 2}}, targets: [{provider: a, model: up}]}]}]
+keys: [{name: k, id: wk_abcdefghijkl, hash: "sha256:%x", models: ["*"]}]
+`, addr, wire.HashKey([]byte(testKey))))
+	node := serveTest(t, s)
+	for path, body := range map[string]string{
+		chatPath: chatAsk("m", "x", false), "/v1/responses": `{"model":"m","input":"x","store":false}`,
+		"/v1beta/models/m:generateContent": `{"contents":[{"parts":[{"text":"x"}]}]}`,
+	} {
+		g := fetch(t, node, path, body)
+		assert.Equal(t, http.StatusOK, g.StatusCode, "%s: %s", path, g.body)
+		assert.Empty(t, g.Header.Get("X-Wedge-Dropped"), path)
+		assert.Contains(t, w.last.body, `"max_tokens":9`, path)
+		assert.Contains(t, w.last.body, `"top_k":7`, path)
+	}
+	g := fetch(t, node, chatPath, `{"model":"m","seed":1,"messages":[{"role":"user","content":"x"}]}`)
+	assert.Equal(t, http.StatusBadRequest, g.StatusCode, "the client's own")
+	assert.Contains(t, g.body, "no word for seed,")
 }

@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/request"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // asked is what the client wants an entry of the cache to be.
@@ -47,6 +49,7 @@ func (x *exchange) appendTranslated(dst []byte, v *version, t *target, op dialec
 	if err != nil {
 		return dst, nil, fail(codeInvalidRequest, "", "the request cannot be sent to provider "+t.provider.Name+", which speaks "+t.provider.Dialect+": "+reasonOf(err))
 	}
+	lost = slices.DeleteFunc(lost, func(name string) bool { return x.setBy(v, name) })
 	for i := range lost {
 		lost[i] = headerSafe(lost[i])
 	}
@@ -76,6 +79,30 @@ func (x *exchange) appendOwnBody(dst []byte, v *version, t *target) []byte {
 	}
 	own := x.appendEditedBody(nil, v)
 	return appendGeminiModel(dst, own, x.op, t.Model)
+}
+
+// setBy says that it was the version that said what a field's name says, and not the client.
+func (x *exchange) setBy(v *version, name string) bool {
+	for list, params := range [...][]wire.Param{v.Force, v.Params} {
+		for _, p := range params {
+			own, _ := x.s.o.Dialects.For(x.op).Param(x.op, p.Key, p.Value)
+			if (own == name || p.Key == name) && (list == 0 || !x.says(name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// says whether the client's body has a member: name, or one within another.
+func (x *exchange) says(name string) bool {
+	body := x.requestBody()
+	outer, inner, nested := strings.Cut(name, ".")
+	p := memberOf(body, 0, outer)
+	if !nested || !p.found || body[p.at] != '{' {
+		return p.found
+	}
+	return memberOf(body, p.at, inner).found
 }
 
 // setOnce sets in a translated body what the version sets and the client's dialect had no word for.
