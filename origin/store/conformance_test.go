@@ -334,6 +334,16 @@ func TestTheStoreOutlivesItsProcess(t *testing.T) {
 	})
 }
 
+func FuzzParsePayload(f *testing.F) {
+	p := Payload{Audit: AuditDigest("a", "b"), Items: []Item{{Kind: "k", Name: "n", Deleted: true}, {Kind: "k", Name: "m"}}}
+	f.Add(p.Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := ParsePayload(b); err == nil {
+			assert.Equal(t, b, p.Append(nil))
+		}
+	})
+}
+
 func TestPayloadsHaveOneEncoding(t *testing.T) {
 	p := Payload{At: time.UnixMicro(1_234_567).UTC(), Audit: AuditDigest("a", "b"), Items: []Item{
 		{Kind: "k", Name: "n", Digest: sha256.Sum256([]byte("x"))}, {Kind: "k", Name: "m", Deleted: true}}}

@@ -19,7 +19,9 @@ type dialect interface {
 	// write and read are the pools for transactions that change something, and for everything else.
 	write() *sql.DB
 	read() *sql.DB
-	// readOptions are those of a transaction that sees one state of everything.
+	// writeOptions are those of a transaction whose statements see what others have committed before them; readOptions
+	// are those of one that sees one state of everything.
+	writeOptions() *sql.TxOptions
 	readOptions() *sql.TxOptions
 	// say puts a query into the dialect's words.
 	say(query string) string
@@ -29,6 +31,8 @@ type dialect interface {
 	has(ctx context.Context, q querier, table string) (bool, error)
 	// again tells whether a transaction that failed so should be tried again.
 	again(err error) bool
+	// unsure tells whether a commit that failed so may have happened.
+	unsure(err error) bool
 	// announce tells other processes in the transaction that there is a revision; listen calls heard when one did, until
 	// ctx is done or the connection breaks. Both are hints.
 	announce(ctx context.Context, tx *sql.Tx, rev int64) error

@@ -19,7 +19,8 @@ var (
 	ErrCompacted = errors.New("compacted")
 	// ErrAhead says that the reader knows a revision which this history does not have: take a snapshot in its place.
 	ErrAhead = errors.New("ahead of the head")
-	// ErrUnknown says that the connection broke while a transaction was being committed: it may have been or not.
+	// ErrUnknown says that the connection or the disk failed while a transaction was being committed: it may have been
+	// or not.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrCorrupt says that the store or a backup does not hold what was put into it.
 	ErrCorrupt = errors.New("corrupt")

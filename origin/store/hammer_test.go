@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -170,6 +171,38 @@ func TestTriesAreBounded(t *testing.T) {
 		return tx.run("do $$ begin raise exception 'no' using errcode = '40001'; end $$")
 	})
 	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestACommitWithoutAnAnswerIsInDoubt(t *testing.T) {
+	s := open(t, Options{URL: pgtest.Database(t)})
+	err := s.Update(t.Context(), func(tx *Tx) error {
+		var pid int
+		if err := tx.Row("select pg_backend_pid()").Scan(&pid); err != nil {
+			return err
+		}
+		_, err := s.write().ExecContext(t.Context(), "select pg_terminate_backend($1, 10000)", pid)
+		return err
+	})
+	require.ErrorIs(t, err, ErrUnknown)
+	assert.ErrorContains(t, err, "repeat the change with the same idempotency key")
+	apply(t, s, Put("m", "a", body(""), Absent))
+}
+
+func TestAFullDiskRefusesChangesAndLosesNothing(t *testing.T) {
+	s := open(t, Options{URL: databases["sqlite"](t)})
+	apply(t, s, Put("m", "a", body("1"), Absent))
+	limitPages := func(pages int) {
+		_, err := s.write().ExecContext(t.Context(), fmt.Sprint("pragma max_page_count = ", pages))
+		require.NoError(t, err)
+	}
+	limitPages(1) // as many as there are
+	large := body(strings.Repeat("x", 100_000))
+	_, err := s.Apply(t.Context(), ChangeSet{Actor: "a", Ops: []Op{Put("m", "a", body("2"), 1), Put("m", "b", large, Absent)}})
+	require.ErrorContains(t, err, "cannot store the change of a: database or disk is full")
+	require.NoError(t, s.Verify(t.Context()))
+	limitPages(1 << 20)
+	assert.EqualValues(t, 2, apply(t, s, Put("m", "a", body("2"), 1), Put("m", "b", large, Absent)).Rev)
+	require.NoError(t, s.Verify(t.Context()))
 }
 
 func TestContextsAreRespected(t *testing.T) {

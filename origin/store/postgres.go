@@ -59,6 +59,12 @@ func (d *postgresDB) read() *sql.DB  { return d.db }
 func (d *postgresDB) alone() bool    { return false }
 func (d *postgresDB) close() error   { return d.db.Close() }
 
+// writeOptions: a transaction that has waited for the head's lock must see what the one before it did, whatever the
+// server's default is.
+func (d *postgresDB) writeOptions() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+}
+
 func (d *postgresDB) readOptions() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
@@ -79,6 +85,12 @@ func (d *postgresDB) has(ctx context.Context, q querier, table string) (bool, er
 func (d *postgresDB) again(err error) bool {
 	var failed *pgconn.PgError
 	return errors.As(err, &failed) && (failed.Code == "40001" || failed.Code == "40P01")
+}
+
+// unsure: unless the server says that the commit failed, and does not just say good-bye, it may have happened.
+func (d *postgresDB) unsure(err error) bool {
+	var failed *pgconn.PgError
+	return !errors.As(err, &failed) || failed.SeverityUnlocalized != "ERROR"
 }
 
 // announce takes a lock over all that commit with a notification. Changes hold the head's lock at this point, so that

@@ -23,7 +23,8 @@ type sqliteDB struct {
 
 const (
 	sqliteReaders = 4
-	sqliteBusy    = 5 // SQLITE_BUSY, the low byte of its extended codes
+	sqliteBusy    = 5  // SQLITE_BUSY
+	sqliteIO      = 10 // SQLITE_IOERR
 )
 
 func openSQLite(ctx context.Context, path string) (dialect, error) {
@@ -91,6 +92,7 @@ func (d *sqliteDB) open(ctx context.Context, path string) error {
 
 func (d *sqliteDB) write() *sql.DB                                 { return d.writer }
 func (d *sqliteDB) read() *sql.DB                                  { return d.reader }
+func (d *sqliteDB) writeOptions() *sql.TxOptions                   { return nil }
 func (d *sqliteDB) readOptions() *sql.TxOptions                    { return &sql.TxOptions{ReadOnly: true} }
 func (d *sqliteDB) lockSchema(context.Context, *sql.Tx) error      { return nil }
 func (d *sqliteDB) announce(context.Context, *sql.Tx, int64) error { return nil }
@@ -103,9 +105,18 @@ func (d *sqliteDB) has(ctx context.Context, q querier, table string) (bool, erro
 	return n > 0, err
 }
 
-func (d *sqliteDB) again(err error) bool {
+func (d *sqliteDB) again(err error) bool { return codeOf(err) == sqliteBusy }
+
+// unsure: where the disk failed, the log may be whole nevertheless when it is read the next time.
+func (d *sqliteDB) unsure(err error) bool { return codeOf(err) == sqliteIO }
+
+// codeOf is SQLite's code for an error, -1 if it is another's.
+func codeOf(err error) int {
 	var failed *sqlite.Error
-	return errors.As(err, &failed) && failed.Code()&0xff == sqliteBusy
+	if !errors.As(err, &failed) {
+		return -1
+	}
+	return failed.Code() & 0xff // the rest is an extended code
 }
 
 func (d *sqliteDB) close() error {

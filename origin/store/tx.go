@@ -32,7 +32,7 @@ func (s *Store) Update(ctx context.Context, f func(t *Tx) error) error {
 }
 
 func (s *Store) update(ctx context.Context, f func(t *Tx) error) error {
-	tx, err := s.write().BeginTx(ctx, nil)
+	tx, err := s.write().BeginTx(ctx, s.writeOptions())
 	if err != nil {
 		return err
 	}
@@ -46,14 +46,14 @@ func (s *Store) update(ctx context.Context, f func(t *Tx) error) error {
 			return err
 		}
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil { // before it is in doubt
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		if s.again(err) {
+		if !s.unsure(err) {
 			return err
 		}
-		return fmt.Errorf("%w: the connection broke during the commit (%w): read what is there, or repeat the change with the same idempotency key",
+		return fmt.Errorf("%w: it broke off during the commit (%w): read what is there, or repeat the change with the same idempotency key",
 			ErrUnknown, err)
 	}
 	s.watch.tell(t.rev)

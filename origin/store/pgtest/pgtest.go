@@ -39,7 +39,7 @@ func Database(t testing.TB) (url string) {
 	if shared.server == nil && shared.err == nil {
 		var settings []string
 		if _, measures := t.(*testing.B); !measures {
-			settings = []string{"fsync=off"} // nobody cuts the power
+			settings = []string{"fsync=off", "deadlock_timeout=20ms"} // nobody cuts the power, and tests do not like to wait
 		}
 		shared.server, shared.err = Start(settings...)
 	}
