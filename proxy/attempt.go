@@ -41,7 +41,7 @@ type plan struct {
 func (x *exchange) attempt() *dialect.Error {
 	var failure *dialect.Error
 	x.plan.version = x.version
-	x.carries = x.op.Chats() && dialect.Carries(x.op, x.requestBody())
+	x.carries = x.op.Chats() && dialect.MayCarry(x.op, x.requestBody())
 	x.castShadow()
 	for {
 		t := x.nextTarget()
@@ -263,6 +263,7 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 	if x.usage, err = x.s.o.Dialects.For(x.up.op).Whole(x.up.op, out); err != nil {
 		return x.failed(err)
 	}
+	x.describeEntry(t)
 	if x.up.op != x.op {
 		if failure, again := x.translateWhole(out); failure != nil {
 			return failure, again
@@ -273,7 +274,6 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 	if x.up.op == dialect.OpResponses {
 		x.claimResponse(responseID(out))
 	}
-	x.describeEntry(t)
 	if !x.op.Counts() { // which cost nothing
 		x.bill().book(x.usage, t)
 	}

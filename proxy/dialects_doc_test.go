@@ -170,9 +170,10 @@ func translate(tb testing.TB, op dialect.Op, body string, to dialect.ID, model s
 }
 
 // tells says that one of the names of what was lost is of a field: it, what holds it or what it holds, or the last of its
-// names alone.
+// names alone; of an answer, what an operation has no place for.
 func tells(field, lost string) bool {
-	return lost == field || strings.HasPrefix(lost, field+".") || strings.HasPrefix(field, lost+".") || strings.HasSuffix(field, "."+lost)
+	return lost == field || strings.HasPrefix(lost, field+".") || strings.HasPrefix(field, lost+".") || strings.HasSuffix(field, "."+lost) ||
+		strings.HasPrefix(lost, "answer.")
 }
 
 // assertCell holds what a table says against what a codec does: with is what becomes of a document with the field,

@@ -116,7 +116,7 @@ type state struct {
 	failure    *dialect.Error
 	answered   *target
 	usage      dialect.Usage
-	carries    bool   // the request holds what another dialect's provider signed
+	carries    bool   // the request may hold what another dialect's provider signed
 	dropped    string // fields of the request that the answering target's dialect has no word for
 	cost       int64
 	status     int

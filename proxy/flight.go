@@ -101,6 +101,9 @@ func (x *exchange) follow() (done bool, e *dialect.Error) {
 	x.cache = cacheCoalesced
 	up := x.flight.Source().(*upcall)
 	x.answered = up.target
+	if up.kept != nil {
+		x.dropped = up.kept.entry.Dropped
+	}
 	if errors.As(err, &failure) {
 		return true, failure
 	}

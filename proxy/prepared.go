@@ -13,6 +13,7 @@ type preparedHit struct {
 	exp              *catalog.Experiment
 	arm              int
 	provider, target string // of the entry
+	dropped          string
 	header           fasthttp.ResponseHeader
 	line             []byte // of the access log
 }
@@ -23,7 +24,7 @@ func (x *exchange) preparedHit() *preparedHit {
 		return nil
 	}
 	p := x.recalled.hit.Load()
-	if p == nil || p.version != x.version || p.exp != x.exp || p.arm != x.arm || p.provider != x.entry.Provider || p.target != x.entry.Target {
+	if p == nil || p.version != x.version || p.exp != x.exp || p.arm != x.arm || p.provider != x.entry.Provider || p.target != x.entry.Target || p.dropped != x.dropped {
 		return nil
 	}
 	return p
@@ -40,7 +41,7 @@ func (x *exchange) prepareHit(line *obs.AccessRecord) {
 		return
 	}
 	p := &preparedHit{
-		version: x.version, exp: x.exp, arm: x.arm, provider: x.entry.Provider, target: x.entry.Target, line: line.AppendShared(nil),
+		version: x.version, exp: x.exp, arm: x.arm, provider: x.entry.Provider, target: x.entry.Target, dropped: x.dropped, line: line.AppendShared(nil),
 	}
 	x.ctx.Response.Header.CopyTo(&p.header)
 	if x.ruling != nil {

@@ -80,10 +80,10 @@ func TestStarAnswers(t *testing.T) {
 		whole, err := s.For(from).AppendWhole(nil, from, sse)
 		require.NoError(t, err)
 		for _, to := range chatOps {
+			if to == from { // the bytes pass through
+				continue
+			}
 			t.Run(fmt.Sprintf("%s to %s", from, to), func(t *testing.T) {
-				if to == from {
-					t.Skip("the bytes pass through")
-				}
 				answer, _, err := s.AppendAnswer(nil, from, whole, dialect.Client{Op: to, Model: "m", Created: 1_790_000_000})
 				require.NoError(t, err)
 				testkit.Golden(t, fmt.Sprintf("testdata/star/%s-to-%s.answer", from, to), indented(t, answer))

@@ -26,12 +26,15 @@ func (x *exchange) reads() dialect.Client {
 func (x *exchange) appendBodyFor(dst []byte, v *version, t *target) (out []byte, lost []string, failure *dialect.Error) {
 	op := x.asks(t)
 	if op == x.op {
-		if x.carries && op == op.Dialect().ChatOp() { // what others signed, the target's own provider would refuse
-			if out, lost, failure = x.appendTranslated(dst, v, t, op); failure == nil {
-				return out, lost, nil
-			}
+		own := x.appendOwnBody(dst, v, t)
+		if !x.carries {
+			return own, nil, nil
 		}
-		return x.appendOwnBody(dst, v, t), nil, nil
+		google := strings.Contains(strings.ToLower(t.Model), "gemini")
+		if out, cut := dialect.AppendOwn(nil, op, own, google); cut {
+			return out, []string{x.s.o.Dialects.For(op).FieldName(op, dialect.FieldSignature)}, nil
+		}
+		return own, nil, nil
 	}
 	if op == dialect.OpOther {
 		return dst, nil, fail(codeInvalidRequest, "", "provider "+t.provider.Name+" speaks "+t.provider.Dialect+", which has no such operation; ask a model of another provider")

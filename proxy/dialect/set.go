@@ -145,7 +145,29 @@ func (s *Set) AppendAnswer(dst []byte, from Op, whole []byte, to Client) (out []
 		r.Created = to.Created
 	}
 	out, err = s.For(to.Op).AppendReply(dst, to.Op, r)
-	return out, slices.Clone(r.Lost), err
+	return out, append(slices.Clone(r.Lost), untold(to.Op, r)...), err
+}
+
+// untold names what an answer says and an operation's answers have no place for.
+func untold(op Op, r *Reply) (names []string) {
+	has := func(kinds ...PartKind) bool {
+		return slices.ContainsFunc(r.Parts, func(p Part) bool { return slices.Contains(kinds, p.Kind) })
+	}
+	for _, place := range [...]struct {
+		none bool
+		name string
+	}{
+		{op == OpMessages && has(PartImage), "answer.images"},
+		{(op == OpMessages || op == OpResponses || op == OpCompletions) && has(PartAudio), "answer.audio"},
+		{op == OpCompletions && has(PartCall), "answer.tool_calls"},
+		{op == OpCompletions && has(PartThinking, PartHidden), "answer.thinking"},
+		{(op == OpMessages || op == OpResponses) && len(r.Answers) > 1, "answer.alternatives"},
+	} {
+		if place.none {
+			names = append(names, place.name)
+		}
+	}
+	return names
 }
 
 func (s *Set) appendVectors(dst []byte, from Op, whole []byte, to Client) ([]byte, error) {
