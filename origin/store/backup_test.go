@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -183,25 +185,60 @@ func TestABackupFileIsWholeOrNotThere(t *testing.T) {
 	assert.ErrorContains(t, err, "cannot back up the store")
 }
 
-// FuzzRestore feeds backups that somebody has tampered with, digest and all.
-func FuzzRestore(f *testing.F) {
-	s, err := Open(f.Context(), Options{URL: filepath.Join(f.TempDir(), "o.db")})
-	require.NoError(f, err)
-	apply(f, s, Put("m", "a", body("1"), Any))
-	_, err = s.PutBytes(f.Context(), []byte("x"))
-	require.NoError(f, err)
+// smallBackup is of a store with a resource and a blob.
+func smallBackup(t testing.TB) []byte {
+	t.Helper()
+	s := open(t, Options{URL: databases["sqlite"](t)})
+	apply(t, s, Put("m", "a", body("1"), Any))
+	_, err := s.PutBytes(t.Context(), []byte("x"))
+	require.NoError(t, err)
 	var backup bytes.Buffer
-	_, err = s.Backup(f.Context(), &backup)
-	require.NoError(f, err)
-	require.NoError(f, s.Close())
-	f.Add(backup.Bytes())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		options := Options{URL: filepath.Join(t.TempDir(), "o.db")}
+	_, err = s.Backup(t.Context(), &backup)
+	require.NoError(t, err)
+	return backup.Bytes()
+}
+
+func TestABackupThatSomebodyTamperedWithIsRefusedOrHoldsTogether(t *testing.T) {
+	whole := smallBackup(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	refused := 0
+	for range 60 {
+		b := bytes.Clone(whole)
+		b[rng.IntN(len(b)-sha256.Size)] ^= 1 << rng.IntN(8)
+		options := Options{URL: databases["sqlite"](t)}
 		if _, err := Restore(t.Context(), options, bytes.NewReader(resum(b))); err != nil {
-			return
+			refused++
+			continue
 		}
 		s := open(t, options)
 		require.NoError(t, s.Verify(t.Context()))
+		require.NoError(t, s.Close())
+	}
+	assert.Greater(t, refused, 30)
+}
+
+func FuzzBackupReader(f *testing.F) {
+	f.Add(smallBackup(f))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := &backupReader{r: bufio.NewReader(bytes.NewReader(resum(b))), hash: sha256.New()}
+		if _, err := r.header(); err != nil {
+			assert.ErrorIs(t, err, ErrCorrupt)
+			return
+		}
+		width := 0
+		err := r.tables(func(_ string, columns []string) error {
+			width = len(columns)
+			return nil
+		}, func(_ string, columns []string, rows [][]any) error {
+			for _, row := range rows {
+				assert.Len(t, row, width)
+			}
+			assert.LessOrEqual(t, len(rows), rowsPerInsert)
+			return nil
+		})
+		if err != nil {
+			assert.ErrorIs(t, err, ErrCorrupt)
+		}
 	})
 }
 

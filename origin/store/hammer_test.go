@@ -188,6 +188,49 @@ func TestACommitWithoutAnAnswerIsInDoubt(t *testing.T) {
 	apply(t, s, Put("m", "a", body(""), Absent))
 }
 
+// TestAServerThatStopsAndStartsLosesNothing lets writers repeat what failed, with the key that they began with.
+func TestAServerThatStopsAndStartsLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a server several times")
+	}
+	server := pgtest.Own(t)
+	url, err := server.NewSchema(t.Context())
+	require.NoError(t, err)
+	options := Options{URL: url, poll: 50 * time.Millisecond}
+	stores := []*Store{open(t, options), open(t, options)}
+	var done, failures atomic.Int64
+	var group sync.WaitGroup
+	group.Go(func() {
+		testkit.Hammer(4, 60, func(g, i int) {
+			set := ChangeSet{Actor: "a", Key: fmt.Sprint(g, "/", i), Ops: []Op{Put("m", fmt.Sprint(g), body(fmt.Sprint(i)), Any)}}
+			for {
+				if _, err := stores[g%2].Apply(t.Context(), set); err == nil {
+					done.Add(1)
+					return
+				}
+				failures.Add(1)
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	})
+	for _, at := range []int64{40, 120, 200} {
+		testkit.Eventually(t, time.Minute, func() error {
+			if n := done.Load(); n < at {
+				return fmt.Errorf("%d changes so far", n)
+			}
+			return nil
+		})
+		server.Halt()
+		require.NoError(t, server.Run())
+	}
+	group.Wait()
+	head, err := stores[0].Head(t.Context())
+	require.NoError(t, err)
+	assert.EqualValues(t, 4*60, head.Rev, "each change is one revision, whatever its writer was told")
+	assert.NoError(t, stores[0].Verify(t.Context()))
+	assert.NotZero(t, failures.Load())
+}
+
 func TestAFullDiskRefusesChangesAndLosesNothing(t *testing.T) {
 	s := open(t, Options{URL: databases["sqlite"](t)})
 	apply(t, s, Put("m", "a", body("1"), Absent))

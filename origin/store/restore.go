@@ -85,39 +85,12 @@ func (t *Tx) makeTables(header backupHeader) error {
 
 // restoreTables fills the tables up to the end of the backup, and checks its digest.
 func (t *Tx) restoreTables(r *backupReader) error {
-	var table string
-	var columns []string
-	var rows [][]any
-	size := 0
-	for {
-		mark := r.byte()
-		if mark != 'r' || len(rows) == rowsPerInsert || size > restoreRowBytes {
-			if err := t.Insert(table, columns, rows, ""); err != nil {
-				return firstOf(r.err, fmt.Errorf("table %s: %w", table, err))
-			}
-			rows, size = nil, 0
+	return r.tables(t.knows, func(table string, columns []string, rows [][]any) error {
+		if err := t.Insert(table, columns, rows, ""); err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
 		}
-		switch mark {
-		case 't':
-			table, columns = r.table()
-			if err := firstOf(r.err, t.knows(table, columns)); err != nil {
-				return err
-			}
-		case 'r':
-			row := make([]any, len(columns))
-			for i := range row {
-				row[i] = r.value(&size)
-			}
-			rows = append(rows, row)
-		case 'e':
-			return r.end()
-		default:
-			return firstOf(r.err, errBackup)
-		}
-		if r.err != nil {
-			return r.err
-		}
-	}
+		return nil
+	})
 }
 
 // knows makes sure that table and columns are names of ours, for they go into statements.
@@ -159,6 +132,41 @@ func (r *backupReader) header() (header backupHeader, err error) {
 		return header, firstOf(r.err, errBackup)
 	}
 	return header, nil
+}
+
+// tables calls begin for each table, fill for some of its rows at a time, and compares the digest at the end.
+func (r *backupReader) tables(begin func(string, []string) error, fill func(string, []string, [][]any) error) error {
+	var table string
+	var columns []string
+	var rows [][]any
+	size := 0
+	for {
+		mark := r.byte()
+		if r.err == nil && len(rows) > 0 && (mark != 'r' || len(rows) == rowsPerInsert || size > restoreRowBytes) {
+			r.fail(fill(table, columns, rows))
+			rows, size = nil, 0
+		}
+		switch mark {
+		case 't':
+			table, columns = r.table()
+			if r.err == nil {
+				r.fail(begin(table, columns))
+			}
+		case 'r':
+			row := make([]any, len(columns))
+			for i := range row {
+				row[i] = r.value(&size)
+			}
+			rows = append(rows, row)
+		case 'e':
+			return r.end()
+		default:
+			r.fail(errBackup)
+		}
+		if r.err != nil {
+			return r.err
+		}
+	}
 }
 
 func (r *backupReader) table() (name string, columns []string) {

@@ -43,16 +43,32 @@ func Database(t testing.TB) (url string) {
 		}
 		shared.server, shared.err = Start(settings...)
 	}
-	if err := shared.err; errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skipf("PostgreSQL is not installed: make setup installs it where it may (%v)", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	need(t, shared.err)
 	url, err := shared.server.NewSchema(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return url
+}
+
+// Own starts a server for one test alone, which may halt it. Where there is none, it does as Database does.
+func Own(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	s, err := Start(settings...)
+	need(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// need ends the test unless a server could be started.
+func need(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skipf("PostgreSQL is not installed: make setup installs it where it may (%v)", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Stop ends the shared server, if it has been started.
