@@ -23,8 +23,14 @@ func MayCarry(op Op, body []byte) bool {
 	if op.Dialect() == OpenAI && bytes.Contains(body, []byte(`"`+extraContent+`"`)) {
 		return true
 	}
+	if op == OpMessages && slices.ContainsFunc(unsigned, func(b []byte) bool { return bytes.Contains(body, b) }) {
+		return true
+	}
 	return slices.ContainsFunc(marks[op.Dialect()], func(mark string) bool { return bytes.Contains(body, []byte(mark)) })
 }
+
+// unsigned is how thoughts look to Anthropic's clients whose provider signs none. Anthropic signs all of its own.
+var unsigned = [][]byte{[]byte(`"signature":""`), []byte(`"signature": ""`)}
 
 // AppendOwn appends a request's body, valid JSON, without what another provider signed: it came to the client through a
 // translation, and a provider of the client's own dialect would refuse it. google says that the provider is Google's
@@ -83,7 +89,8 @@ func (s *own) part(dst, part []byte) ([]byte, bool) {
 	case OpMessages:
 		switch string(member(part, "type")) {
 		case `"thinking"`:
-			return append(dst, part...), !s.marked(member(part, "signature"))
+			signature := member(part, "signature")
+			return append(dst, part...), string(signature) != `""` && !s.marked(signature)
 		case `"redacted_thinking"`:
 			return append(dst, part...), !s.marked(member(part, "data"))
 		}

@@ -18,6 +18,7 @@ func TestAppendOwn(t *testing.T) {
 		{OpMessages, false, `{"messages":[{"content":[{"type":"text","text":"y"} , {"type":"redacted_thinking", "data" : "openai:abc"}], "role":"assistant"} ], "z":[ 1, 2 ]}`,
 			`{"messages":[{"content":[{"type":"text","text":"y"}],"role":"assistant"}],"z":[ 1, 2 ]}`},
 		{OpMessages, false, `{"messages":[{"content":[{"type":"thinking","signature":"EqoBabc"}]}]}`, ""},
+		{OpMessages, false, `{"messages":[{"content":[{"type":"thinking","signature":""},{"type":"tool_use","input":{"signature":""}}]}]}`, `{"messages":[{"content":[{"type":"tool_use","input":{"signature":""}}]}]}`},
 		{OpMessages, false, `{"messages":[{"role":"user","content":"gemini: are you there?"}]}`, ""},
 		{OpMessages, false, `{"messages":[{"content":[{"type":"tool_use","input":{"data":"openai:q","signature":"gemini:x"}}]}]}`, ""},
 		{OpChat, false, `{"messages":[{"role":"assistant","content":"x","extra_content":{"google":{}},"tool_calls":[{"id":"1","extra_content":{"google":{"thought_signature":"s"}}}]}],"logit_bias":{}}`,
