@@ -15,7 +15,7 @@ import (
 
 func TestOnlyOneLeads(t *testing.T) {
 	onEach(t, func(t *testing.T, options Options) {
-		options.leadFor = 400 * time.Millisecond
+		options.leadFor = time.Second
 		s := open(t, options)
 		lead, ok, err := s.TryLead(t.Context(), "job")
 		require.NoError(t, err)
@@ -27,7 +27,7 @@ func TestOnlyOneLeads(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, ok)
 
-		time.Sleep(2 * options.leadFor)
+		time.Sleep(3 * options.leadFor / 2)
 		require.NoError(t, lead.Context().Err(), "it is renewed")
 		_, ok, err = s.TryLead(t.Context(), "job")
 		require.NoError(t, err)
