@@ -68,6 +68,7 @@ var ladder = map[string]row{
 	"proxy/cache/prefix":      {rung: 2, modules: []string{xxhash}},
 	"proxy/budget":            {rung: 2},
 	"proxy/uplink":            {rung: 2},
+	"proxy/usage":             {rung: 2},
 	"proxy/dialect/openai":    {rung: 2, modules: []string{xxhash}},
 	"proxy/dialect/anthropic": {rung: 2, modules: []string{xxhash}},
 	"proxy/dialect/gemini":    {rung: 2, modules: []string{xxhash}},
@@ -81,11 +82,16 @@ var ladder = map[string]row{
 	"policy/cases":            {rung: 2},
 	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash}},
 
-	"proxy":     {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
-	"origin":    {rung: 3, never: []string{"proxy", "bench", wazero}},
-	"bench/sim": {rung: 3, modules: []string{fasthttp, fastjson, xsys, xxhash}, never: []string{"proxy", "origin"}},
+	"proxy":          {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
+	"origin/vault":   {rung: 3, never: []string{"proxy", "bench", wazero}},
+	"origin/ledger":  {rung: 3, never: []string{"proxy", "bench", wazero}},
+	"origin/fleet":   {rung: 3, also: []string{"origin/vault"}, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
+	"origin/control": {rung: 3, also: []string{"origin/vault", "origin/ledger"}, modules: []string{semver, yaml}, never: []string{"proxy", "bench", wazero}},
+	"origin/api":     {rung: 4, modules: []string{yaml, promlib}, never: []string{"proxy", "bench", wazero}},
+	"origin":         {rung: 4, also: []string{"origin/api"}, modules: []string{xsync, promlib}, never: []string{"proxy", "bench", wazero}},
+	"bench/sim":      {rung: 3, modules: []string{fasthttp, fastjson, xsys, xxhash}, never: []string{"proxy", "origin"}},
 
-	"internal/cli": {rung: 4},
+	"internal/cli": {rung: 4, modules: []string{yaml}, never: []string{"proxy", "origin", "bench", wazero}},
 
 	"wasm/sdk":             {rung: 0},
 	"wasm/sdk/go":          {rung: 0},

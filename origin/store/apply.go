@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"github.com/wedge-proxy/wedge/wire"
 	"strings"
 	"time"
 )
@@ -59,7 +60,7 @@ func (t *Tx) apply(p *prepared) (Head, error) {
 	if err := expect(p.Ops, current); err != nil {
 		return Head{}, err
 	}
-	payload := Payload{At: now, Audit: AuditDigest(p.Actor, p.Reason), Items: p.items}
+	payload := Payload{At: now, Audit: wire.AuditDigest(p.Actor, p.Reason), Items: p.items}
 	encoded := payload.Append(nil)
 	head.Rev, head.IssuedAt = head.Rev+1, now
 	head.Chain = head.Chain.Next(head.Rev, encoded)

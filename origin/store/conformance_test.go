@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/wedge-proxy/wedge/wire"
 	"strings"
 	"testing"
 	"time"
@@ -244,7 +245,7 @@ func TestHistoryAndAudit(t *testing.T) {
 		require.Len(t, records, 3)
 		assert.EqualValues(t, 4, records[0].Rev)
 		assert.Equal(t, "reason 4", records[0].Reason)
-		payload, err := ParsePayload(records[2].Payload)
+		payload, err := wire.ParsePayload(records[2].Payload)
 		require.NoError(t, err)
 		assert.Equal(t, []Item{{Kind: "m", Name: "b", Digest: sha256.Sum256(body("x"))}}, payload.Items)
 	})
@@ -335,34 +336,34 @@ func TestTheStoreOutlivesItsProcess(t *testing.T) {
 }
 
 func FuzzParsePayload(f *testing.F) {
-	p := Payload{Audit: AuditDigest("a", "b"), Items: []Item{{Kind: "k", Name: "n", Deleted: true}, {Kind: "k", Name: "m"}}}
+	p := Payload{Audit: wire.AuditDigest("a", "b"), Items: []Item{{Kind: "k", Name: "n", Deleted: true}, {Kind: "k", Name: "m"}}}
 	f.Add(p.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if p, err := ParsePayload(b); err == nil {
+		if p, err := wire.ParsePayload(b); err == nil {
 			assert.Equal(t, b, p.Append(nil))
 		}
 	})
 }
 
 func TestPayloadsHaveOneEncoding(t *testing.T) {
-	p := Payload{At: time.UnixMicro(1_234_567).UTC(), Audit: AuditDigest("a", "b"), Items: []Item{
+	p := Payload{At: time.UnixMicro(1_234_567).UTC(), Audit: wire.AuditDigest("a", "b"), Items: []Item{
 		{Kind: "k", Name: "n", Digest: sha256.Sum256([]byte("x"))}, {Kind: "k", Name: "m", Deleted: true}}}
 	encoded := p.Append(nil)
-	got, err := ParsePayload(encoded)
+	got, err := wire.ParsePayload(encoded)
 	require.NoError(t, err)
 	assert.Equal(t, &p, got)
 	assert.Equal(t, "ff01c7cf5a442ae2e8714ba0e2ca9d952ebbdf7b9cd718923d30e162d5267668",
 		Chain{}.Next(1, encoded).String(), "as computed without this package")
 	for n := range encoded {
-		_, err := ParsePayload(encoded[:n])
+		_, err := wire.ParsePayload(encoded[:n])
 		assert.Error(t, err, n)
 	}
-	_, err = ParsePayload(append(encoded, 0))
+	_, err = wire.ParsePayload(append(encoded, 0))
 	assert.Error(t, err)
 	longer := bytes.Replace(encoded, []byte{2, 1, 'k', 1, 'n', 1}, []byte{0x82, 0, 1, 'k', 1, 'n', 1}, 1)
 	require.Len(t, longer, len(encoded)+1)
-	_, err = ParsePayload(longer)
+	_, err = wire.ParsePayload(longer)
 	assert.Error(t, err)
-	assert.NotEqual(t, AuditDigest("ab", "c"), AuditDigest("a", "bc"))
+	assert.NotEqual(t, wire.AuditDigest("ab", "c"), wire.AuditDigest("a", "bc"))
 	assert.True(t, json.Valid(body("x")))
 }

@@ -22,7 +22,7 @@ type Record struct {
 	At            time.Time
 	Actor, Reason string
 	Chain         Chain
-	Payload       []byte // see ParsePayload
+	Payload       []byte // see wire.ParsePayload
 }
 
 // Change is a whole revision.

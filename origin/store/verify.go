@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // revsPerCheck is how many revisions Verify holds in memory.
@@ -67,14 +68,14 @@ func (c *Change) verify(rev int64, chain Chain, kept int64) (int64, Chain, error
 	if c.Rev != rev+1 {
 		return 0, chain, corrupt("revision %d is followed by %d", rev, c.Rev)
 	}
-	payload, err := ParsePayload(c.Payload)
+	payload, err := wire.ParsePayload(c.Payload)
 	if err != nil {
 		return 0, chain, corrupt("the payload of revision %d cannot be read", c.Rev)
 	}
 	if chain = chain.Next(c.Rev, c.Payload); chain != c.Chain {
 		return 0, chain, corrupt("the chain of revision %d is %s and should be %s", c.Rev, c.Chain, chain)
 	}
-	if payload.Audit != AuditDigest(c.Actor, c.Reason) || !payload.At.Equal(c.At) {
+	if payload.Audit != wire.AuditDigest(c.Actor, c.Reason) || !payload.At.Equal(c.At) {
 		return 0, chain, corrupt("who made revision %d, when or why is not what was recorded", c.Rev)
 	}
 	if c.Rev <= kept {
@@ -105,7 +106,7 @@ func (t *Tx) verifyPlaced(changes []Change) error {
 	first := changes[0].Rev
 	put := make([]map[Item]bool, len(changes))
 	for i := range changes {
-		payload, err := ParsePayload(changes[i].Payload)
+		payload, err := wire.ParsePayload(changes[i].Payload)
 		if err != nil {
 			return err
 		}

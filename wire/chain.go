@@ -1,4 +1,4 @@
-package store
+package wire
 
 import (
 	"crypto/sha256"
@@ -79,7 +79,7 @@ func ParsePayload(b []byte) (*Payload, error) {
 	if string(r.take(len(payloadMagic))) != payloadMagic {
 		return nil, errPayload
 	}
-	p := &Payload{At: timeOf(int64(binary.BigEndian.Uint64(r.take(8))))}
+	p := &Payload{At: time.UnixMicro(int64(binary.BigEndian.Uint64(r.take(8)))).UTC()}
 	copy(p.Audit[:], r.take(sha256.Size))
 	for n := r.number(); n > 0 && !r.failed; n-- {
 		item := Item{Kind: r.text(), Name: r.text()}
