@@ -201,6 +201,7 @@ func (r *requestReader) answer(m *chatMessage) error {
 		if p, ok := readFunction(m.functionCall); ok {
 			p.ID = r.oldID(r.calls)
 			r.calls++
+			c.Unknown = addOthers(c.Unknown, m.functionCall, "messages", "function_call", "name", "arguments")
 			c.Parts = append(c.Parts, p)
 		}
 	}
@@ -254,6 +255,7 @@ func readCall(v []byte, unknown *[]string, path string) (p dialect.Part, ok bool
 			kind = some(m)
 		case "function":
 			p, ok = readFunction(m)
+			*unknown = addOthers(*unknown, m, path, "function", "name", "arguments")
 		case "extra_content":
 			x = readExtra(m, unknown, path)
 		case "index": // a stream's own, which some clients send back

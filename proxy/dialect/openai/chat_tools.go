@@ -149,6 +149,7 @@ func (r *requestReader) namedChoice(v []byte) bool {
 			if function := inside(memberOf(m, "name")); function != nil {
 				name = function
 			}
+			r.c.Unknown = addOthers(r.c.Unknown, m, "tool_choice", "function", "name")
 		default:
 			understood = understood && isHollow(m)
 		}

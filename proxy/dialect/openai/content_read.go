@@ -138,9 +138,11 @@ func (r *requestReader) valued(w *rawPart) (p dialect.Part, err error) {
 		}
 		return p, nil
 	case imagePart, videoPart:
+		name := "image_url"
 		if p.Kind = dialect.PartImage; w.kind == videoPart {
-			p.Kind = dialect.PartVideo
+			p.Kind, name = dialect.PartVideo, "video_url"
 		}
+		r.c.Unknown = addOthers(r.c.Unknown, w.value, "messages.content", name, "url", "detail")
 		url := text
 		if url == nil {
 			url = inside(memberOf(w.value, "url"))
@@ -150,7 +152,7 @@ func (r *requestReader) valued(w *rawPart) (p dialect.Part, err error) {
 		}
 		return p, r.located(&p, url)
 	case audioPart:
-		return r.audio(w.value)
+		return r.audio(w.value, "messages.content")
 	}
 	return r.file(w.value)
 }
@@ -197,8 +199,9 @@ func cutData(url dialect.Written) (media, data dialect.Written, ok bool) {
 	return media, data, ok && is64
 }
 
-// audio reads input_audio.
-func (r *requestReader) audio(v []byte) (dialect.Part, error) {
+// audio reads the input_audio of a part at path.
+func (r *requestReader) audio(v []byte, path string) (dialect.Part, error) {
+	r.c.Unknown = addOthers(r.c.Unknown, v, path, "input_audio", "data", "format")
 	p := dialect.Part{Kind: dialect.PartAudio, Data: r.unescaped(inside(memberOf(v, "data")))}
 	format := inside(memberOf(v, "format"))
 	if len(p.Data) == 0 || len(format) == 0 {

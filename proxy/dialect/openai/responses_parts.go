@@ -145,7 +145,7 @@ func (r *responsesReader) itemValue(w *itemPart) (dialect.Part, error) {
 		}
 		return p, nil
 	case audioPart:
-		return r.audio(w.data)
+		return r.audio(w.data, "input.content")
 	case imagePart:
 		p := dialect.Part{Kind: dialect.PartImage}
 		if detail := inside(w.detail); len(detail) > 0 && !wordIs(w.detail, "auto") {

@@ -285,3 +285,30 @@ func TestCallsOfOneIndex(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, calls)
 	assert.Equal(t, []string{`{\"z\":1}`, `{}`}, args)
 }
+
+func TestMembersThatAreNotUnderstoodAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		op   dialect.Op
+		body string
+		want []string
+	}{
+		{dialect.OpChat, `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/a.png","detail":"low","crop":[1],"none":null}}]}]}`,
+			[]string{"messages.content.image_url.crop"}},
+		{dialect.OpChat, `{"messages":[{"role":"user","content":[{"type":"video_url","video_url":{"url":"https://x/a.mp4","fps":2}}]}]}`,
+			[]string{"messages.content.video_url.fps"}},
+		{dialect.OpChat, `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav","rate":1}}]}]}`,
+			[]string{"messages.content.input_audio.rate"}},
+		{dialect.OpChat, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}","lang":"go"}}]},{"role":"tool","tool_call_id":"a","content":"1"}]}`,
+			[]string{"messages.tool_calls.function.lang"}},
+		{dialect.OpChat, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","function_call":{"name":"f","arguments":"{}","lang":"go"}},{"role":"function","name":"f","content":"1"}]}`,
+			[]string{"messages.function_call.lang"}},
+		{dialect.OpChat, `{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"f","hard":true}}}`,
+			[]string{"tool_choice.function.hard"}},
+		{dialect.OpResponses, `{"input":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav","rate":1}}]}],"store":false}`,
+			[]string{"input.content.input_audio.rate"}},
+	} {
+		var chat dialect.Chat
+		require.NoError(t, Codec{}.Read(c.op, []byte(c.body), &chat), c.body)
+		assert.Equal(t, c.want, chat.Unknown, c.body)
+	}
+}

@@ -161,6 +161,32 @@ func addPath(paths []string, path string) []string {
 	return append(paths, path)
 }
 
+// addOthers adds the paths of the members of an object, which is the member of of the one at path, that say something and
+// are not among the known ones.
+func addOthers(paths []string, v []byte, path, of string, known ...string) []string {
+	if !isObject(v) {
+		return paths
+	}
+	f := fields(v)
+	f.Enter('{')
+	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
+		if says := !isHollow(f.Skip()); says && !stands(known, k) {
+			paths = addPath(paths, path+"."+of+"."+string(k))
+		}
+	}
+	return paths
+}
+
+// stands says that k is one of the names.
+func stands(names []string, k []byte) bool {
+	for _, name := range names {
+		if name == string(k) {
+			return true
+		}
+	}
+	return false
+}
+
 // malformed is the error for a document that is not one complete JSON object.
 func malformed(what string) error {
 	return fmt.Errorf("%w: the %s is not one complete JSON object", dialect.ErrMalformed, what)
