@@ -128,8 +128,8 @@ func (c *edgeCmd) settle() error {
 
 // merge reads the settings file; what the flags say comes first.
 func (c *edgeCmd) merge() error {
-	f, err := readSettings(c.Config)
-	if err != nil {
+	var f edgeCmd
+	if err := readSettings(c.Config, f.settings()); err != nil {
 		return err
 	}
 	if f.Catalog != "" && !filepath.IsAbs(f.Catalog) {

@@ -49,9 +49,10 @@ func TestSecretFile(t *testing.T) {
 
 func TestReadSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "edge.yaml")
-	read := func(text string) (edgeCmd, error) {
+	read := func(text string) (c edgeCmd, err error) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		return readSettings(path)
+		err = readSettings(path, c.settings())
+		return c, err
 	}
 	got, err := read("catalog: c.yaml\nlisten: \":1\"\ncache_memory: 1MiB\ndrain: 5s\n")
 	require.NoError(t, err)

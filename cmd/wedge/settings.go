@@ -18,32 +18,32 @@ func (c *edgeCmd) settings() map[string]any {
 	}
 }
 
-// readSettings reads a settings file. Its error has one line for each fault, as FILE:LINE: what is wrong.
-func readSettings(path string) (c edgeCmd, err error) {
+// readSettings reads a settings file into the fields that it may have, by name. Its error has one line for each fault,
+// as FILE:LINE: what is wrong.
+func readSettings(path string, fields map[string]any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return c, fmt.Errorf("cannot read the settings: %w", err)
+		return fmt.Errorf("cannot read the settings: %w", err)
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return c, fmt.Errorf("cannot use the settings in %s: %w", path, err)
+		return fmt.Errorf("cannot use the settings in %s: %w", path, err)
 	}
 	if len(document.Content) == 0 {
-		return c, nil // an empty file settles nothing
+		return nil // an empty file settles nothing
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		return c, fmt.Errorf("%s:%d: want settings, one a line, such as listen: \":8080\"", path, root.Line)
+		return fmt.Errorf("%s:%d: want settings, one a line, such as listen: \":8080\"", path, root.Line)
 	}
 	var faults []error
-	fields := c.settings()
 	for i := 0; i < len(root.Content); i += 2 {
 		key, value := root.Content[i], root.Content[i+1]
 		if fault := setField(fields, key.Value, value); fault != "" {
 			faults = append(faults, fmt.Errorf("%s:%d: %s", path, key.Line, fault))
 		}
 	}
-	return c, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // setField puts one value where it belongs, once, or says why it does not.
@@ -65,6 +65,10 @@ func setField(fields map[string]any, name string, value *yaml.Node) (fault strin
 		want = "a size such as 64MiB"
 	case *time.Duration:
 		want = "a time such as 30s"
+	case *bool:
+		want = "true or false"
+	case *[]string:
+		want = "a list of texts"
 	}
 	return fmt.Sprintf("setting %q: want %s", name, want)
 }
