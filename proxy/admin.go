@@ -24,6 +24,7 @@ type Status struct {
 	Targets  []statusTarget `json:"targets"`
 	Policies []statusPolicy `json:"policies,omitempty"`
 	Cache    statusCache    `json:"cache"`
+	Origin   any            `json:"origin,omitempty"`
 	Notes    []string       `json:"notes,omitempty"`
 }
 
@@ -68,6 +69,7 @@ type AdminOptions struct {
 	Version string
 	Token   string // required of callers, unless the port is on a loopback address
 	Notes   func() []string
+	Origin  func() any // the link to the origin, for /status; nil: the node follows none
 }
 
 // Admin is the handler of the node's admin port.
@@ -186,6 +188,9 @@ func (s *Server) status(o AdminOptions) *Status {
 	}
 	if o.Notes != nil {
 		st.Notes = o.Notes()
+	}
+	if o.Origin != nil {
+		st.Origin = o.Origin()
 	}
 	snap := s.snap.Load()
 	if snap.Digest == "" {

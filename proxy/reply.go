@@ -248,7 +248,7 @@ func (x *exchange) settleStream() {
 // fasthttp still has to write to end the body joins the last burst, and the next read lets both go.
 func (x *exchange) Close() error {
 	h := &x.ctx.Request.Header
-	if h.ConnectionClose() || !h.IsHTTP11() || x.ctx.Response.ConnectionClose() || x.s.draining.Load() {
+	if h.ConnectionClose() || !h.IsHTTP11() || x.ctx.Response.ConnectionClose() || x.s.draining.Load() || x.s.drained.Load() {
 		// There is no next read. A write that waits for a slow client has its time here, and not in closing.
 		x.gone = x.uncork() != nil || x.gone
 	}

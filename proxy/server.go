@@ -104,7 +104,8 @@ type Server struct {
 	refusal  atomic.Pointer[Refusal]
 	publish  sync.Mutex
 	inFlight atomic.Int64
-	draining atomic.Bool
+	draining atomic.Bool // Shutdown was called
+	drained  atomic.Bool // the operator wants no new requests here
 	serving  atomic.Bool
 	retiring sync.WaitGroup
 	ended    chan ended
@@ -207,11 +208,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// Drain takes the server out of service, or back into it: requests under way go on, new ones are refused.
+func (s *Server) Drain(on bool) { s.drained.Store(on) }
+
 // Ready says why the server cannot answer, or nil.
 func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
 		return errors.New("draining")
+	case s.drained.Load():
+		return errors.New("drained by the operator")
 	case s.snap.Load().Digest == "":
 		return errors.New("no catalog is in use yet")
 	case !s.serving.Load():
@@ -242,6 +248,9 @@ func (x *exchange) admissible(inFlight int64) *dialect.Error {
 	case x.s.draining.Load():
 		x.ctx.SetConnectionClose()
 		return fail(codeDraining, "", "this node is shutting down; ask another one")
+	case x.s.drained.Load():
+		x.ctx.SetConnectionClose()
+		return fail(codeDraining, "", "this node was taken out of service; ask another one")
 	case inFlight > int64(x.s.o.MaxInFlight):
 		return fail(codeOverloaded, "", "this node has as many requests under way as it takes; try again later")
 	case x.snap.Digest == "":

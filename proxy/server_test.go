@@ -146,3 +146,17 @@ func TestKeysDiffer(t *testing.T) {
 	assert.Contains(t, string(serveLoop(t, &s.http, bytes.Replace(requests["base"], []byte(otherKey), []byte(testKey), 1), 1).last),
 		"X-Wedge-Cache: miss", "another tenant")
 }
+
+func TestDrain(t *testing.T) {
+	_, addr := newWitness(t)
+	s := newTestServer(t, testCatalog(addr))
+	node := serveTest(t, s)
+	s.Drain(true)
+	g := fetch(t, node, chatPath, chatAsk("plain", "x", false))
+	assert.Equal(t, 503, g.StatusCode)
+	assert.Equal(t, "draining", g.Header.Get("x-wedge-error"))
+	require.ErrorContains(t, s.Ready(), "drained by the operator")
+	s.Drain(false)
+	assert.Equal(t, 200, fetch(t, node, chatPath, chatAsk("plain", "x", false)).StatusCode)
+	require.NoError(t, s.Ready())
+}
