@@ -147,6 +147,7 @@ type Policy struct {
 	Name      string
 	Module    string // file:PATH or sha256:…
 	Digest    string // sha256: and 64 hexadecimal digits of the module, once LoadModules has read it
+	Cases     string // file:PATH of a JSON file or a folder, or sha256:…: what an origin tries the module with; "" is nothing
 	Hooks     []string
 	Headers   []string
 	Isolation string // shared | clean | fresh; "": clean if several tenants may use the policy, else shared

@@ -234,7 +234,8 @@ func readPolicy(v value) Policy {
 	p := Policy{Memory: 16 << 20, Time: 2 * time.Millisecond, OnError: "continue"}
 	v.record(
 		need("name", name(&p.Name)),
-		need("module", module(&p.Module)),
+		need("module", module(&p.Module, "a module")),
+		may("cases", module(&p.Cases, "a policy's cases")),
 		need("hooks", set(&p.Hooks, 1, wordOf(hooks...))),
 		may("headers", set(&p.Headers, 0, header)),
 		may("isolation", oneOf(&p.Isolation, "shared", "clean", "fresh")),

@@ -39,12 +39,12 @@ func keyHash(dst *[32]byte) reader {
 
 var moduleText = regexp.MustCompile(`^(file:.+|sha256:[0-9a-f]{64})$`)
 
-// module reads where a policy's Wasm lies.
-func module(dst *string) reader {
+// module reads where a policy's Wasm or its cases lie.
+func module(dst *string, what string) reader {
 	return func(v value) {
 		text(dst)(v)
 		if *dst != "" && !moduleText.MatchString(*dst) {
-			v.failf("%s is not a module; want file:PATH or sha256: and 64 hexadecimal digits", show(*dst))
+			v.failf("%s does not name %s; want file:PATH or sha256: and 64 hexadecimal digits", show(*dst), what)
 		}
 	}
 }
