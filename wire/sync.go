@@ -151,10 +151,11 @@ type Report struct {
 	Usage       []Usage `json:"usage"`
 }
 
-// Usage is what equal requests of a report came to.
+// Usage is what equal requests of a report came to. What a provider's answer consumed counts once, where it was asked for,
+// whoever read it: it may stand in a row of no requests, and requests that were answered from the cache consumed nothing.
 type Usage struct {
-	Hour       int64  `json:"hour"` // unix hours: when they were admitted
-	Model      string `json:"model"`
+	Hour       int64  `json:"hour"`  // unix hours: when they were admitted
+	Model      string `json:"model"` // as in metrics: PROVIDER/* where a request named no model of the catalog's
 	Version    string `json:"version"`
 	Experiment string `json:"experiment,omitempty"`
 	Arm        string `json:"arm,omitempty"`
@@ -162,19 +163,39 @@ type Usage struct {
 	Provider   string `json:"provider,omitempty"`
 	Target     string `json:"target,omitempty"`
 	Cache      string `json:"cache,omitempty"` // as in x-wedge-cache
-	Code       string `json:"code,omitempty"`  // as in x-wedge-error; "" went well
+	Code       string `json:"code,omitempty"`  // as in x-wedge-error, or a Code…; "" went well
 
 	Requests    int64 `json:"requests"`
 	Input       int64 `json:"input"` // tokens, cached ones included
 	CachedInput int64 `json:"cached_input"`
 	Output      int64 `json:"output"`
 	CostNano    int64 `json:"cost_nano"` // nano-USD
-	Unpriced    int64 `json:"unpriced"`  // requests whose cost is not known
+	Unpriced    int64 `json:"unpriced"`  // answers of providers whose cost is not known
 	MicrosSum   int64 `json:"micros"`    // of the whole requests
 	TTFTSum     int64 `json:"ttft_micros"`
 	TTFTCount   int64 `json:"ttft_count"`
 	// Latency counts the requests by their length: bucket i ends at 1 ms · 2^(i/2); empty ones at the end are left out.
 	Latency []int64 `json:"latency,omitempty"`
+}
+
+// Codes of a Usage besides those of x-wedge-error.
+const (
+	CodeClientGone = "client_gone" // the client left before its answer's end
+	CodeOther      = "other"       // one of the failures, in a row that stands for many
+	CodeRefused    = "refused"     // one of the client's faults, in such a row
+)
+
+// Failed says that the requests failed, and not by their clients' fault.
+func (u *Usage) Failed() bool {
+	switch u.Code {
+	case "", CodeClientGone, CodeRefused, "invalid_json", "unauthenticated", "forbidden", "not_found", "unknown_model",
+		"method_not_allowed", "request_timeout", "resume_lost", "policy_denied", "body_too_large", "headers_too_large",
+		"not_cached", "draining":
+		return false
+	case "invalid_request", "rate_limited", "overloaded":
+		return u.Provider != "" // or else it was the node that said so
+	}
+	return true
 }
 
 // ReportReply answers a report.
