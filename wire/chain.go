@@ -23,6 +23,9 @@ func (c Chain) Next(rev int64, payload []byte) Chain {
 // String is the chain in hexadecimal digits.
 func (c Chain) String() string { return hex.EncodeToString(c[:]) }
 
+// maxItems bounds what is read of one change; an origin makes far smaller ones.
+const maxItems = 1 << 16
+
 // payloadMagic makes sure that no other text of ours is ever taken for a payload.
 const payloadMagic = "wedge change 1\n"
 
@@ -81,7 +84,8 @@ func ParsePayload(b []byte) (*Payload, error) {
 	}
 	p := &Payload{At: time.UnixMicro(int64(binary.BigEndian.Uint64(r.take(8)))).UTC()}
 	copy(p.Audit[:], r.take(sha256.Size))
-	for n := r.number(); n > 0 && !r.failed; n-- {
+	n := r.number()
+	for r.failed = r.failed || n > maxItems; n > 0 && !r.failed; n-- {
 		item := Item{Kind: r.text(), Name: r.text()}
 		switch r.take(1)[0] {
 		case 0:
@@ -93,7 +97,7 @@ func ParsePayload(b []byte) (*Payload, error) {
 		}
 		p.Items = append(p.Items, item)
 	}
-	if r.failed || len(r.rest) > 0 || len(p.Append(nil)) != len(b) { // a varint may be written longer than it must
+	if r.failed || len(r.rest) > 0 {
 		return nil, errPayload
 	}
 	return p, nil
@@ -117,7 +121,7 @@ func (r *payloadReader) take(n int) []byte {
 
 func (r *payloadReader) number() uint64 {
 	v, n := binary.Uvarint(r.rest)
-	if n <= 0 {
+	if n <= 0 || n > 1 && r.rest[n-1] == 0 { // there is but one encoding: the shortest
 		r.failed = true
 		return 0
 	}

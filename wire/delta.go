@@ -30,10 +30,10 @@ func ParseDelta(b []byte) (Delta, error) {
 	r := payloadReader{rest: b}
 	d := Delta{Rev: int64(binary.BigEndian.Uint64(r.take(8)))}
 	d.Payload = r.sized()
-	for len(r.rest) > 0 && !r.failed {
+	for len(r.rest) > 0 && !r.failed && len(d.Bodies) <= maxItems {
 		d.Bodies = append(d.Bodies, r.sized())
 	}
-	if r.failed || d.Rev <= 0 {
+	if r.failed || d.Rev <= 0 || len(d.Bodies) > maxItems {
 		return Delta{}, errors.New("not a delta")
 	}
 	return d, nil

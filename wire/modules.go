@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -75,6 +76,10 @@ func digestText(b []byte) string {
 	return digestPrefix + hex.EncodeToString(sum[:])
 }
 
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+func isDigest(s string) bool { return digestForm.MatchString(s) }
+
 // BlobsOf tells the digests of the blobs that a resource's body names: a policy's module and its cases.
 func BlobsOf(kind string, body []byte) ([]string, error) {
 	if kind != KindPolicy {
@@ -87,7 +92,7 @@ func BlobsOf(kind string, body []byte) ([]string, error) {
 	var digests []string
 	for _, member := range []string{"module", "cases"} {
 		ref := entryText(policy[member])
-		if strings.HasPrefix(ref, digestPrefix) && (len(digests) == 0 || digests[0] != ref) {
+		if isDigest(ref) && (len(digests) == 0 || digests[0] != ref) {
 			digests = append(digests, ref)
 		}
 	}

@@ -13,6 +13,10 @@ import (
 // candidate is in production, and what was in production is deprecated. What it is given is not changed. A release that
 // cannot be read, or that names a version which is not there, is an error even where the node is not meant.
 func ApplyReleases(resources []Resource, node string) ([]Resource, error) {
+	return applyReleases(resources, func(r *Release) bool { return r.Covers(node) })
+}
+
+func applyReleases(resources []Resource, covers func(*Release) bool) ([]Resource, error) {
 	own := slices.Clone(resources)
 	released := map[string]bool{}
 	for i := range resources {
@@ -26,7 +30,7 @@ func ApplyReleases(resources []Resource, node string) ([]Resource, error) {
 			err = fmt.Errorf("the model %s has another release", show(r.Model))
 		default:
 			released[r.Model] = true
-			err = r.apply(own, r.Covers(node))
+			err = r.apply(own, covers(&r))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot apply the release %s: %w", show(resources[i].Name), err)

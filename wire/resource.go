@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,12 +62,14 @@ func (r *Resource) Digest() [sha256.Size]byte { return sha256.Sum256(r.Body) }
 
 // SortResources puts resources into their one order: by kind, then by name, by bytes.
 func SortResources(resources []Resource) {
-	slices.SortFunc(resources, func(a, b Resource) int {
-		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
+	slices.SortFunc(resources, compareResources)
+}
+
+func compareResources(a, b Resource) int {
+	if c := strings.Compare(a.Kind, b.Kind); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
 }
 
 // VersionName is the name of a version's resource.
@@ -115,10 +118,9 @@ func splitJSON(whole []byte) ([]Resource, error) {
 }
 
 func splitEntry(kind string, entry map[string]json.RawMessage) ([]Resource, error) {
-	name := entryText(entry["name"])
+	name := entryName(kind, entry)
 	var all []Resource
-	switch kind {
-	case KindModel:
+	if kind == KindModel {
 		var versions []map[string]json.RawMessage
 		if err := json.Unmarshal(entry["versions"], &versions); err != nil {
 			return nil, fmt.Errorf("cannot take the model %s apart: %w", name, err)
@@ -131,13 +133,20 @@ func splitEntry(kind string, entry map[string]json.RawMessage) ([]Resource, erro
 			all = append(all, Resource{KindVersion, VersionName(name, entryText(v["version"])), body})
 		}
 		delete(entry, "versions")
-	case KindPrompt:
-		name = VersionName(name, entryText(entry["version"]))
-	case KindPrice:
-		name = entryText(entry["provider"]) + "/" + entryText(entry["model"])
 	}
 	body, err := CanonicalJSON(entry)
 	return append(all, Resource{kind, name, body}), err
+}
+
+// entryName is what the resource of an entry is called.
+func entryName(kind string, entry map[string]json.RawMessage) string {
+	switch kind {
+	case KindPrompt:
+		return VersionName(entryText(entry["name"]), entryText(entry["version"]))
+	case KindPrice:
+		return entryText(entry["provider"]) + "/" + entryText(entry["model"])
+	}
+	return entryText(entry["name"])
 }
 
 // entryText is a scalar as the catalog's reader takes it: 1 and "1" are the same name.
@@ -176,15 +185,18 @@ func CanonicalJSON(v any) ([]byte, error) {
 func JoinCatalog(resources []Resource) ([]byte, error) {
 	entries, versions := map[string][]Resource{}, map[string][]Resource{}
 	for _, r := range resources {
-		switch {
-		case r.Kind == KindVersion:
-			model, _, ok := strings.Cut(r.Name, "@")
-			if !ok {
-				return nil, fmt.Errorf("cannot join the version %q to its model: want MODEL@VERSION", r.Name)
-			}
+		section := sectionOf[r.Kind]
+		if section == "" && r.Kind != KindVersion {
+			continue
+		}
+		if err := checkEntry(&r); err != nil {
+			return nil, fmt.Errorf("cannot join the %s %s: %w", r.Kind, show(r.Name), err)
+		}
+		if r.Kind == KindVersion {
+			model, _, _ := strings.Cut(r.Name, "@")
 			versions[model] = append(versions[model], r)
-		case sectionOf[r.Kind] != "":
-			entries[sectionOf[r.Kind]] = append(entries[sectionOf[r.Kind]], r)
+		} else {
+			entries[section] = append(entries[section], r)
 		}
 	}
 	out := []byte{'{'}
@@ -201,6 +213,26 @@ func JoinCatalog(resources []Resource) ([]byte, error) {
 		return nil, fmt.Errorf("cannot join the versions of %q: there is no such model", model)
 	}
 	return append(out, '}'), nil
+}
+
+// checkEntry makes sure that a body is one object, and that it stands for what the resource is called.
+func checkEntry(r *Resource) error {
+	var entry map[string]json.RawMessage
+	if err := json.Unmarshal(r.Body, &entry); err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(r.Body, []byte("{")) || !bytes.HasSuffix(r.Body, []byte("}")) {
+		return errors.New("its body is no object")
+	}
+	name := entryName(r.Kind, entry)
+	if r.Kind == KindVersion {
+		model, _, _ := strings.Cut(r.Name, "@")
+		name = VersionName(model, entryText(entry["version"]))
+	}
+	if name != r.Name {
+		return fmt.Errorf("its body is that of %s", show(name))
+	}
+	return nil
 }
 
 // appendEntries appends a section, each model with its versions, which it takes out of the map.
