@@ -12,7 +12,11 @@ import (
 
 // keyCmd makes virtual keys.
 type keyCmd struct {
-	New keyNewCmd `cmd:"" help:"Make a virtual key and the catalog entry for it."`
+	New    keyNewCmd    `cmd:"" help:"Make a virtual key and the catalog entry for it, without an origin."`
+	Create keyCreateCmd `cmd:"" help:"Make a virtual key at the origin."`
+	Rotate keyRotateCmd `cmd:"" help:"Give a virtual key of the origin a new value."`
+	Revoke keyRevokeCmd `cmd:"" help:"Take a virtual key out of the origin's catalog."`
+	List   keyListCmd   `cmd:"" help:"List the origin's virtual keys."`
 }
 
 // keyNewCmd makes one key; nothing is stored.

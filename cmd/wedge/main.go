@@ -19,16 +19,29 @@ const (
 	exitUsage  = 2
 )
 
-// cli is the command line. Each command stands in its own file, as a struct of its flags with a Run method.
-type cli struct {
-	Up      upCmd            `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
-	Edge    edgeCmd          `cmd:"" help:"Run one node."`
-	Sim     simCmd           `cmd:"" help:"Run a simulated provider."`
-	Check   checkCmd         `cmd:"" help:"List every problem of a catalog."`
-	Key     keyCmd           `cmd:"" help:"Make virtual keys."`
-	Policy  policyCmd        `cmd:"" help:"Write, build, try and measure policies."`
-	Compile compilePolicyCmd `cmd:"" name:"compile-policy" hidden:""`
-	Version versionCmd       `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
+// commandLine is the command line. Each command stands in its own file, as a struct of its flags with a Run method.
+type commandLine struct {
+	Up         upCmd            `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
+	Edge       edgeCmd          `cmd:"" help:"Run one node."`
+	Sim        simCmd           `cmd:"" help:"Run a simulated provider."`
+	Check      checkCmd         `cmd:"" help:"List every problem of a catalog."`
+	Apply      applyCmd         `cmd:"" help:"Make a catalog true at the origin."`
+	Diff       diffCmd          `cmd:"" help:"Tell what apply would change."`
+	Get        getCmd           `cmd:"" help:"Print what the origin has."`
+	Delete     deleteCmd        `cmd:"" help:"Delete a resource of the origin."`
+	Model      modelCmd         `cmd:"" help:"Version, promote and roll back models."`
+	Experiment experimentCmd    `cmd:"" help:"Start and end experiments."`
+	Key        keyCmd           `cmd:"" help:"Make virtual keys."`
+	Secret     secretCmd        `cmd:"" help:"Keep secrets at the origin."`
+	Node       nodeCmd          `cmd:"" help:"Invite nodes, look at them, pin and drain them."`
+	Fleet      fleetCmd         `cmd:"" help:"Show how far the last revision has come."`
+	Audit      auditCmd         `cmd:"" help:"Show who changed what."`
+	Token      tokenCmd         `cmd:"" help:"Make tokens for people and programs."`
+	Bundle     bundleCmd        `cmd:"" help:"Carry what nodes get as a file."`
+	Backup     backupCmd        `cmd:"" help:"Back the origin up."`
+	Policy     policyCmd        `cmd:"" help:"Write, build, try and measure policies."`
+	Compile    compilePolicyCmd `cmd:"" name:"compile-policy" hidden:""`
+	Version    versionCmd       `cmd:"" help:"Print the version, the commit, the Go release and the policy ABI."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -36,11 +49,12 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run carries out one command line and returns the process's exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	helped := false
-	parser := kong.Must(&cli{},
+	parser := kong.Must(&commandLine{},
 		kong.Name("wedge"),
 		kong.Description("A programmable AI gateway for every edge node, in one binary."),
 		kong.Writers(stdout, stderr),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.Bind(console{stdout, stderr}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Exit(func(int) { helped = true }), // called for --help only: everything else returns an error
 	)
@@ -59,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitDone
 }
 
-// report writes an error as one line; a catalog's problems as one line each.
+// report writes an error as one line; a catalog's problems, and an error's details, as one line each.
 func report(stderr io.Writer, err error) {
 	if refused, is := errors.AsType[unservable](err); is {
 		for problem := range strings.SplitSeq(refused.Error(), "\n") {
@@ -68,6 +82,14 @@ func report(stderr io.Writer, err error) {
 		return
 	}
 	_, _ = fmt.Fprintf(stderr, "wedge: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	if detailed, is := errors.AsType[interface {
+		error
+		Details() []string
+	}](err); is {
+		for _, detail := range detailed.Details() {
+			_, _ = fmt.Fprintf(stderr, "  %s\n", detail)
+		}
+	}
 }
 
 func exitCode(err error) int {

@@ -29,6 +29,7 @@ type policyCmd struct {
 	Run   policyRunCmd   `cmd:"" help:"Show what a policy sees and does in one case."`
 	Test  policyTestCmd  `cmd:"" help:"Run a policy's cases, and compare what it does."`
 	Bench policyBenchCmd `cmd:"" help:"Measure a policy."`
+	Push  policyPushCmd  `cmd:"" help:"Give a policy of the origin another module."`
 }
 
 // Limits of a call that a node sets where the catalog is silent.
@@ -53,11 +54,15 @@ func readModule(file string, memory byteSize) (*guestModule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the policy: %w", err)
 	}
-	m := &guestModule{file: file, code: code, memory: int64(memory)}
+	return newModule(file, code, int64(memory)), nil
+}
+
+func newModule(file string, code []byte, memory int64) *guestModule {
+	m := &guestModule{file: file, code: code, memory: memory}
 	if seen, err := meter.Rewrite(code, meter.Limits{MemoryBytes: uint64(memory)}); err == nil { // else loading says why
 		m.seen = seen
 	}
-	return m, nil
+	return m
 }
 
 // name is what the log and faults call the policy.
@@ -101,12 +106,15 @@ type logLine struct {
 	Text  string `json:"text"`
 }
 
-func newWorkbench() (w *workbench, err error) {
+func newWorkbench() (*workbench, error) { return newWorkbenchWith(nil) }
+
+// newWorkbenchWith compiles modules with a command, in a process of its own; nil: in this one.
+func newWorkbenchWith(compile []string) (w *workbench, err error) {
 	w = &workbench{}
 	if w.cache, err = os.MkdirTemp("", "wedge-policy-"); err != nil {
 		return nil, fmt.Errorf("cannot make a folder for compiled policies: %w", err)
 	}
-	w.host, err = wasmhost.New(wasmhost.Options{CacheDir: w.cache, Log: w.log})
+	w.host, err = wasmhost.New(wasmhost.Options{CacheDir: w.cache, Compile: compile, Log: w.log})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(w.cache))
 	}

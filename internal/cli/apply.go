@@ -60,7 +60,7 @@ func (s *Session) Apply(ctx context.Context, c *Catalog, o Apply) error {
 
 // showPlan shows what will change to whoever may still say no: beside the answer, where the answer is for a program.
 func (s *Session) showPlan(plan *Result) error {
-	t := newTable(s.Now())
+	t := s.table()
 	t.changes(plan.Changes)
 	out := s.Out
 	if s.Format != Table {
@@ -91,6 +91,9 @@ func (s *Session) apply(ctx context.Context, c *Catalog, prune, dry bool) (answe
 	answer, err = s.Client.do(ctx, call{
 		method: http.MethodPost, path: "apply", query: query, body: c.text, media: "application/yaml",
 	})
+	if refused, is := errors.AsType[*Error](err); is {
+		refused.file = c.name
+	}
 	if err != nil {
 		return nil, nil, err
 	}

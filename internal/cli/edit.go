@@ -2,12 +2,9 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strconv"
 )
 
@@ -22,12 +19,11 @@ func (s *Session) SetStatus(ctx context.Context, experiment, status string) erro
 
 // PushPolicy gives a policy another module.
 func (s *Session) PushPolicy(ctx context.Context, policy, file string) error {
-	code, err := readBounded(filepath.Clean(file), maxCatalogBlob)
+	code, err := readFile("the module", file)
 	if err != nil {
 		return fmt.Errorf("cannot push the policy %s: %w", policy, err)
 	}
-	sum := sha256.Sum256(code)
-	digest := "sha256:" + hex.EncodeToString(sum[:])
+	digest := digestOf(code)
 	if _, err := s.Client.Blob(ctx, digest, code); err != nil {
 		return fmt.Errorf("cannot send the module of policy %s: %w", policy, err)
 	}

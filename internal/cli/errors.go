@@ -23,6 +23,8 @@ type Error struct {
 	Message  string         `json:"message"`
 	Problems []wire.Problem `json:"problems"`
 	Gates    []Gate         `json:"gates"`
+
+	file string // that the problems' lines are in
 }
 
 // Error is the message, and what to do where that depends on how the origin was asked.
@@ -46,8 +48,8 @@ func (e *Error) Details() []string {
 	for i := range e.Problems {
 		p := &e.Problems[i]
 		switch {
-		case p.Line > 0:
-			lines = append(lines, oneLine(p.String()))
+		case p.Line > 0 && e.file != "":
+			lines = append(lines, oneLine(e.file+":"+p.String()))
 		case p.Path == "":
 			lines = append(lines, oneLine(p.Message))
 		default:

@@ -51,7 +51,7 @@ func text(title, field string) column {
 
 // findKind finds a kind by its name in singular or plural.
 func findKind(word string) (*kindTable, error) {
-	all := []string{"catalog", "releases"}
+	all := []string{"catalog", "releases", "nodes"}
 	for i := range kinds {
 		if k := &kinds[i]; strings.EqualFold(word, k.kind) || strings.EqualFold(word, k.plural) {
 			return k, nil
@@ -68,6 +68,10 @@ func (s *Session) Get(ctx context.Context, word, name string) error {
 		return s.Catalog(ctx)
 	case (word == "release" || word == "releases") && name == "":
 		return s.Releases(ctx)
+	case (word == "node" || word == "nodes") && name == "":
+		return s.ListNodes(ctx)
+	case word == "node" || word == "nodes":
+		return s.ShowNode(ctx, name)
 	}
 	k, err := findKind(word)
 	if err != nil {

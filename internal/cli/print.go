@@ -32,7 +32,7 @@ type Session struct {
 
 	// Ask puts a question to somebody who watches; nil: nobody does.
 	Ask func(question string) (yes bool, err error)
-	Now func() time.Time
+	Now func() time.Time // nil where no table tells how long ago something was
 }
 
 // print writes an answer in the session's format; show prints its table.
@@ -54,7 +54,7 @@ func (s *Session) print(answer []byte, show func(*table) error) error {
 		_, err = s.Out.Write(text)
 		return err
 	}
-	t := newTable(s.Now())
+	t := s.table()
 	if err := show(t); err != nil {
 		return s.notUnderstood(err)
 	}
@@ -160,8 +160,11 @@ type table struct {
 	now  time.Time
 }
 
-func newTable(now time.Time) *table {
-	t := &table{now: now}
+func (s *Session) table() *table {
+	t := &table{}
+	if s.Now != nil {
+		t.now = s.Now()
+	}
 	t.w = tabwriter.NewWriter(&t.text, 0, 8, 2, ' ', 0)
 	return t
 }
