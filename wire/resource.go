@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"github.com/wedge-proxy/wedge/internal/jsonscan"
 )
 
 // Kinds of resources. The first group is what a catalog is made of; their bodies are its entries, in canonical JSON, as
@@ -217,17 +219,23 @@ func JoinCatalog(resources []Resource) ([]byte, error) {
 
 // checkEntry makes sure that a body is one object, and that it stands for what the resource is called.
 func checkEntry(r *Resource) error {
-	var entry map[string]json.RawMessage
-	if err := json.Unmarshal(r.Body, &entry); err != nil {
-		return err
+	entry, names := jsonscan.Fields{Cursor: jsonscan.Cursor{B: r.Body}}, map[string]json.RawMessage{}
+	entry.Enter('{')
+	for member, ok := entry.Key(true); ok; member, ok = entry.Key(false) {
+		switch string(member) {
+		case "name", "version", "provider", "model":
+			names[string(member)] = entry.Skip()
+		default:
+			entry.Skip()
+		}
 	}
-	if !bytes.HasPrefix(r.Body, []byte("{")) || !bytes.HasSuffix(r.Body, []byte("}")) {
-		return errors.New("its body is no object")
+	if !entry.End() || r.Body[0] != '{' || r.Body[len(r.Body)-1] != '}' {
+		return errors.New("its body is no object of JSON")
 	}
-	name := entryName(r.Kind, entry)
+	name := entryName(r.Kind, names)
 	if r.Kind == KindVersion {
 		model, _, _ := strings.Cut(r.Name, "@")
-		name = VersionName(model, entryText(entry["version"]))
+		name = VersionName(model, entryText(names["version"]))
 	}
 	if name != r.Name {
 		return fmt.Errorf("its body is that of %s", show(name))

@@ -2,14 +2,12 @@ package wire
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,12 +15,15 @@ import (
 // maxCatalog is the size of the largest catalog that is read, in bytes.
 const maxCatalog = 16 << 20
 
-// parseYAML reads the one document of a file. A file that is no YAML, has no document or several gives a problem.
+// parseYAML reads the one document of a file, in YAML or JSON. A file that is neither, has no document or several gives a problem.
 func parseYAML(data []byte) (*yaml.Node, *Problem) {
 	if len(data) > maxCatalog {
 		return nil, problemAt(1, 1, "the catalog has %d bytes; the most that is read is %d", len(data), maxCatalog)
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(yamlEscapes(data)))
+	if root := parseJSON(data); root != nil {
+		return root, nil
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -81,28 +82,6 @@ func syntaxProblem(data []byte, err error) *Problem {
 	text := lines[line-1]
 	indent := len(text) - len(bytes.TrimLeft(text, " "))
 	return problemAt(line, 1+min(indent, len(bytes.TrimRight(text, "\r\n"))), "cannot read the catalog as YAML: %s", parts[2])
-}
-
-// jsonEscape matches the escapes of a JSON string one after the other; the groups are a surrogate pair.
-var jsonEscape = regexp.MustCompile(`\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)`)
-
-// yamlEscapes rewrites the escapes that JSON has and the YAML parser does not know: surrogate pairs and \/.
-// What follows one on its line moves to the left by one or two columns.
-func yamlEscapes(data []byte) []byte {
-	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) || !json.Valid(data) {
-		return data
-	}
-	return jsonEscape.ReplaceAllFunc(data, func(escape []byte) []byte {
-		if escape[1] == '/' {
-			return escape[1:]
-		}
-		if pair := jsonEscape.FindSubmatch(escape); pair[1] != nil {
-			high, _ := strconv.ParseUint(string(pair[1]), 16, 16)
-			low, _ := strconv.ParseUint(string(pair[2]), 16, 16)
-			return fmt.Appendf(nil, `\U%08X`, utf16.DecodeRune(rune(high), rune(low)))
-		}
-		return escape
-	})
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
