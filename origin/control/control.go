@@ -40,6 +40,7 @@ type Options struct {
 type Control struct {
 	options Options
 	store   *store.Store
+	turn    chan struct{} // one change of this process after the other
 }
 
 const tickEvery = time.Second
@@ -58,7 +59,7 @@ func New(o Options) *Control {
 	if o.Reach == nil {
 		o.Reach = reach
 	}
-	return &Control{options: o, store: o.Store}
+	return &Control{options: o, store: o.Store, turn: make(chan struct{}, 1)}
 }
 
 func (c *Control) now() time.Time { return c.options.Now().UTC() }

@@ -1,0 +1,163 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/wedge-proxy/wedge/origin/store"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// catalogs is a catalog with its versions by name.
+type catalogs struct {
+	*wire.Catalog
+	models   map[string]*wire.Model
+	versions map[string]*wire.Version
+}
+
+func indexed(c *wire.Catalog) *catalogs {
+	x := &catalogs{Catalog: c, models: map[string]*wire.Model{}, versions: map[string]*wire.Version{}}
+	for i := range c.Models {
+		m := &c.Models[i]
+		x.models[m.Name] = m
+		for j := range m.Versions {
+			x.versions[wire.VersionName(m.Name, m.Versions[j].Version)] = &m.Versions[j]
+		}
+	}
+	return x
+}
+
+// version is a version by its resource's name, nil where there is none.
+func (x *catalogs) version(name string) *wire.Version { return x.versions[name] }
+
+// provider is a provider by its name, nil where there is none.
+func (x *catalogs) provider(name string) *wire.Provider {
+	i := slices.IndexFunc(x.Providers, func(p wire.Provider) bool { return p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &x.Providers[i]
+}
+
+// dialect is a provider's dialect, "" where there is no such provider.
+func (x *catalogs) dialect(provider string) string {
+	if p := x.provider(provider); p != nil {
+		return p.Dialect
+	}
+	return ""
+}
+
+// equalVersions says that two versions are configured alike, whatever their numbers and statuses.
+func equalVersions(a, b *wire.Version) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	x, y := *a, *b
+	x.Version, x.Status, y.Version, y.Status = "", "", "", ""
+	return reflect.DeepEqual(x, y)
+}
+
+// equalBodies says that two values are the same JSON.
+func equalBodies(a, b []byte) bool {
+	x, xErr := wire.CanonicalJSON(a)
+	y, yErr := wire.CanonicalJSON(b)
+	return xErr == nil && yErr == nil && string(x) == string(y)
+}
+
+// read reads resources as one catalog.
+func read(name string, resources []wire.Resource, at placer) (*catalogs, error) {
+	joined, err := wire.JoinCatalog(resources)
+	if err != nil {
+		return nil, failf(CodeInvalid, "%s", err)
+	}
+	catalog, err := wire.ParseCatalog(name, joined)
+	if p, is := errors.AsType[*wire.Problems](err); is {
+		return nil, refusal(replaced(joined, p.List, at))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return indexed(catalog), nil
+}
+
+func refusal(problems []wire.Problem) error {
+	return &Error{Code: CodeInvalid, Message: "the catalog has problems", Problems: problems}
+}
+
+// before is the catalog of the state. One that an older Wedge took and this one does not is as good as empty.
+func (s *state) before() *catalogs {
+	all := make([]wire.Resource, 0, len(s.there))
+	for _, r := range s.there {
+		all = append(all, wire.Resource{Kind: r.Kind, Name: r.Name, Body: r.Body})
+	}
+	x, err := read("catalog", all, byName)
+	if err != nil {
+		return indexed(&wire.Catalog{})
+	}
+	return x
+}
+
+// check judges the draft as a whole, and brings what only looks like a change back to what it was.
+func (c *Control) check(d *draft, k *call) (*catalogs, error) {
+	x, err := read(k.name, d.resources(), k.at)
+	if err == nil {
+		err = d.freeze(sync.OnceValue(d.before), x)
+	}
+	if err == nil {
+		err = c.supported(d, x, k)
+	}
+	if err == nil {
+		err = d.checkUnderWay()
+	}
+	if n := len(d.changed()); err == nil && n > store.MaxOps {
+		err = failf(CodeInvalid, "the change is of %d resources, and one revision takes %d; apply it in parts, without pruning", n, store.MaxOps)
+	}
+	return x, err
+}
+
+// supported refuses what nodes could not do, or not get.
+func (c *Control) supported(d *draft, x *catalogs, k *call) error {
+	joined, err := wire.JoinCatalog(d.resources())
+	if err != nil {
+		return err
+	}
+	var list []wire.Problem
+	if p, is := errors.AsType[*wire.Problems](x.CheckSupported(c.options.Support)); is {
+		list = p.List
+	}
+	for i := range x.Policies {
+		if !strings.HasPrefix(x.Policies[i].Module, "sha256:") {
+			list = append(list, wire.Problem{Path: fmt.Sprintf("policies[%d].module", i),
+				Message: "nodes cannot read a file of yours; upload the module as a blob and name it by its digest"})
+		}
+	}
+	for i := range x.Providers {
+		for _, path := range d.missingSecrets(&x.Providers[i]) {
+			list = append(list, wire.Problem{Path: fmt.Sprintf("providers[%d].%s", i, path[0]),
+				Message: fmt.Sprintf("there is no secret %q; put it first", path[1])})
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return refusal(replaced(joined, list, k.at))
+}
+
+// missingSecrets lists the fields of a provider that name secrets which are not there, each with the name.
+func (d *draft) missingSecrets(p *wire.Provider) (missing [][2]string) {
+	look := func(path, ref string) {
+		name, is := strings.CutPrefix(ref, "origin:")
+		if _, there := d.after[id{wire.KindSecret, name}]; is && !there && wire.IsSecretRef(ref) {
+			missing = append(missing, [2]string{path, name})
+		}
+	}
+	look("api_key", p.APIKey)
+	for _, h := range p.Headers {
+		look("headers."+h.Name, h.Value)
+	}
+	return missing
+}
