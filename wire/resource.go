@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -174,6 +175,9 @@ func CanonicalJSON(v any) ([]byte, error) {
 	var parsed any
 	if err := decoder.Decode(&parsed); err != nil {
 		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errMore
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

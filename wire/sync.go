@@ -210,6 +210,8 @@ type SyncError struct {
 	Message string `json:"message"`
 }
 
+var errMore = errors.New("there is more after the value")
+
 // DecodeStrict reads one JSON value whose every member v has a field for. Duplicate members are not found.
 func DecodeStrict(data []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -218,7 +220,7 @@ func DecodeStrict(data []byte, v any) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is more after the value")
+		return errMore
 	}
 	return nil
 }
