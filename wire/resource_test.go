@@ -207,8 +207,8 @@ func TestVersionsAreJoinedByTheirNumbers(t *testing.T) {
 func TestCanonicalJSON(t *testing.T) {
 	for in, want := range map[string]string{
 		` {"b": 1.50, "a": [ null , 1e400 ], "<&>": "\u00e9\/\u2028"} `: `{"<&>":"é/\u2028","a":[null,1e400],"b":1.50}`,
-		`123456789012345678901234567890`:                                 `123456789012345678901234567890`,
-		`"x"`: `"x"`,
+		`123456789012345678901234567890`:                                `123456789012345678901234567890`,
+		`"x"`:                                                           `"x"`,
 	} {
 		got, err := CanonicalJSON([]byte(in))
 		require.NoError(t, err)
