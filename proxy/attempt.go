@@ -275,7 +275,8 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 		x.claimResponse(responseID(out))
 	}
 	if !x.op.Counts() { // which cost nothing
-		x.bill().book(x.usage, t)
+		b := x.bill()
+		b.book(x.usage, t)
 	}
 	x.entry = x.keepWhole(out)
 	x.endFlight(x.entry, nil)

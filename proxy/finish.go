@@ -12,7 +12,7 @@ import (
 // statusGone is what metrics and logs call a request whose client left before its answer's end.
 const statusGone = 499
 
-// finish gives everything that the exchange learnt back to the world: metrics, the access log, explain. Only then
+// finish gives everything that the exchange learnt back to the world: metrics, usage, the access log, explain. Only then
 // is the exchange over. What the provider's call learnt goes back in upcall.leave and upcall.finish.
 func (x *exchange) finish() {
 	x.leaveFlight()
@@ -22,6 +22,7 @@ func (x *exchange) finish() {
 	slot := x.s.explain.next(x.id.seq)
 	x.describe(slot.r)
 	x.s.metrics.observe(x, slot.r)
+	x.meter(slot.r)
 	x.log(slot.r)
 	x.tellDone(slot.r)
 	slot.done()

@@ -9,6 +9,7 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/usage"
 )
 
 // metrics are what a node counts. Label values come from the catalog or from closed sets, never from a client.
@@ -105,14 +106,16 @@ type bill struct {
 	key     string
 	factors *factors
 	counted int // the request's own tokens, if its answer is to be learnt from
+	usage   Meter
+	account usage.Key
 }
 
 func (x *exchange) bill() bill {
-	return bill{x.s.metrics, x.version, x.who.Name, &x.s.factors, x.sample()}
+	return bill{x.s.metrics, x.version, x.who.Name, &x.s.factors, x.sample(), x.s.o.Usage, x.account()}
 }
 
 // book counts what the answer of a target consumed.
-func (b bill) book(u dialect.Usage, t *target) {
+func (b *bill) book(u dialect.Usage, t *target) {
 	h, m := b.version.handlesOf(b.metrics), b.metrics
 	if u.Known {
 		h.input.Add(u.Input)
@@ -122,11 +125,13 @@ func (b bill) book(u dialect.Usage, t *target) {
 			b.factors.known.Learn(t.Model, b.counted, int(u.Input))
 		}
 	}
-	if cost := t.price.Cost(u); cost == budget.Unknown {
+	cost := t.price.Cost(u)
+	if cost == budget.Unknown {
 		m.unpriced.Inc()
 	} else if cost > 0 {
 		m.cost.With(b.version.label, b.key).Add(cost)
 	}
+	b.meter(u, t, cost)
 }
 
 // countDropped counts what a request lost on its way to a target of another dialect. Names are the client's, and so no
@@ -191,6 +196,11 @@ func (s *Server) registerState(r *obs.Registry) {
 			emit(0)
 		}
 	})
+	if s.o.Usage != nil {
+		r.GaugeFunc(obs.Opts{Name: "wedge_spool_records", Help: "Reports of usage that the origin has not counted yet."}, func(emit obs.Emit) {
+			emit(float64(s.o.Usage.Pending()))
+		})
+	}
 	s.registerTargets(r)
 	s.registerCache(r)
 }

@@ -43,6 +43,7 @@ type Options struct {
 	Secret    func(ref string) (string, error)
 	Registry  *obs.Registry
 	AccessLog *obs.AccessLog
+	Usage     Meter // nil: usage is not summed up
 	Log       *slog.Logger
 
 	MaxBody      int           // bytes of a request body; default 32 MiB

@@ -186,16 +186,6 @@ func (u *Usage) Gap() error {
 	}
 	u.o.Log.Warn("the origin has forgotten usage reports that it counted; it may have been restored from a backup", "incarnation", first.life, "reports", name.Base)
 	s.names[first.life], s.offered = name, nil
-	u.name()
 	u.tell()
 	return nil
-}
-
-// name publishes the incarnation of this life.
-func (u *Usage) name() {
-	as := u.journal.life
-	if name, ok := u.spool.names[as]; ok {
-		as = name.As
-	}
-	u.incarnation.Store(&as)
 }

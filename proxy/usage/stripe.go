@@ -38,10 +38,10 @@ type cell struct {
 
 func (s *stripe) init(most int) { s.cells, s.most = map[Key]*cell{}, most }
 
-// Add counts. It allocates only when a row is first seen, waits for no disk, and keeps neither pointer.
-func (u *Usage) Add(k *Key, v *Values) {
+// Add counts. It waits for no disk, and allocates only when a row is first seen.
+func (u *Usage) Add(k Key, v Values) {
 	s := u.lock()
-	s.add(k, v)
+	s.add(&k, &v)
 	s.mu.Unlock()
 }
 

@@ -73,11 +73,10 @@ type Usage struct {
 	since   time.Time // when open began; zero while it is empty
 	seq     int64     // open's number
 	spool   spool
-	failing bool // the disk refused the last write
+	failure error // of the last write
 
-	waiting     atomic.Int64 // reports in the spool
-	incarnation atomic.Pointer[string]
-	changed     chan struct{}
+	status  atomic.Pointer[Status]
+	changed chan struct{}
 }
 
 // New reads what earlier lives left behind in kv. Nothing is written before Run.
@@ -93,7 +92,6 @@ func New(kv KV, o Options) (*Usage, error) {
 		return nil, fmt.Errorf("usage: cannot read the reports that an earlier run left in the node's store: %w", err)
 	}
 	u.spool = left
-	u.name()
 	u.tell()
 	return u, nil
 }
@@ -105,18 +103,36 @@ func newLife(now time.Time) string {
 	return fmt.Sprintf("%012x-%s", now.UnixMilli(), hex.EncodeToString(random[:]))
 }
 
+// Status is how the reports are doing.
+type Status struct {
+	Incarnation string `json:"incarnation"`     // under what the reports of this life are numbered
+	Reports     int    `json:"reports"`         // that wait for the origin
+	Bytes       int64  `json:"bytes"`           // of them on the disk
+	Error       string `json:"error,omitempty"` // why the disk takes no more
+}
+
+// Status never waits for the disk.
+func (u *Usage) Status() Status { return *u.status.Load() }
+
 // Incarnation is under what the reports of this life are numbered.
-func (u *Usage) Incarnation() string { return *u.incarnation.Load() }
+func (u *Usage) Incarnation() string { return u.status.Load().Incarnation }
 
 // Pending tells how many reports wait for the origin.
-func (u *Usage) Pending() int { return int(u.waiting.Load()) }
+func (u *Usage) Pending() int { return u.status.Load().Reports }
 
 // Changed has a value after there is a report that was not there before.
 func (u *Usage) Changed() <-chan struct{} { return u.changed }
 
-// tell publishes the length of the spool.
+// tell publishes the state of the spool.
 func (u *Usage) tell() {
-	u.waiting.Store(int64(len(u.spool.reports)))
+	s := Status{Incarnation: u.journal.life, Reports: len(u.spool.reports), Bytes: u.spool.size}
+	if name, ok := u.spool.names[u.journal.life]; ok {
+		s.Incarnation = name.As
+	}
+	if u.failure != nil {
+		s.Error = u.failure.Error()
+	}
+	u.status.Store(&s)
 	if len(u.spool.reports) > 0 {
 		select {
 		case u.changed <- struct{}{}:
@@ -150,13 +166,16 @@ func (u *Usage) work() {
 	} else if err == nil && u.journal.long() {
 		_, err = u.journal.fold(u.seq, u.period(), u.open)
 	}
-	switch failing := err != nil; {
-	case failing && !u.failing:
+	switch {
+	case err != nil && u.failure == nil:
 		u.o.Log.Error("usage cannot be written to the node's disk and is kept in memory: free some room there", "err", err)
-	case !failing && u.failing:
+	case err == nil && u.failure != nil:
 		u.o.Log.Info("usage is written to the node's disk again")
 	}
-	u.failing = err != nil
+	if before := u.failure; err != before {
+		u.failure = err
+		u.tell()
+	}
 }
 
 // Flush returns when all that was added before outlives a power cut, or says why it does not.
