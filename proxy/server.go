@@ -35,16 +35,17 @@ type Durable interface {
 
 // Options are what a server is made of. Zero values mean the defaults; Cache and Dialects are required.
 type Options struct {
-	Node      string // the node's name, for x-wedge-node
-	Cache     *cache.Cache
-	Durable   Durable // nil: what providers keep for tenants is remembered until the process ends
-	Dialects  *dialect.Set
-	Policies  Policies // nil: a catalog with policies is refused
-	Secret    func(ref string) (string, error)
-	Registry  *obs.Registry
-	AccessLog *obs.AccessLog
-	Usage     Meter // nil: usage is not summed up
-	Log       *slog.Logger
+	Node       string // the node's name, for x-wedge-node
+	Cache      *cache.Cache
+	Durable    Durable // nil: what providers keep for tenants is remembered until the process ends
+	Dialects   *dialect.Set
+	Policies   Policies // nil: a catalog with policies is refused
+	Secret     func(ref string) (string, error)
+	FromOrigin bool // Secret resolves origin:NAME, too
+	Registry   *obs.Registry
+	AccessLog  *obs.AccessLog
+	Usage      Meter // nil: usage is not summed up
+	Log        *slog.Logger
 
 	MaxBody      int           // bytes of a request body; default 32 MiB
 	MaxHeader    int           // bytes of a request's headers; default 16 KiB

@@ -86,7 +86,9 @@ var Support = wire.Support{
 
 // compile builds the snapshot of a valid catalog. It changes nothing but the pools of live state, which only grow.
 func (s *Server) compile(c *wire.Catalog, now time.Time) (*Snapshot, error) {
-	if err := c.CheckSupported(Support); err != nil {
+	support := Support
+	support.OriginSecrets = s.o.FromOrigin
+	if err := c.CheckSupported(support); err != nil {
 		return nil, err
 	}
 	snap := &Snapshot{

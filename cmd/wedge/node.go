@@ -28,6 +28,7 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/dialect/anthropic"
 	"github.com/wedge-proxy/wedge/proxy/dialect/gemini"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
+	"github.com/wedge-proxy/wedge/proxy/usage"
 	"github.com/wedge-proxy/wedge/store/badger"
 	"github.com/wedge-proxy/wedge/store/memory"
 	"github.com/wedge-proxy/wedge/wire"
@@ -49,6 +50,7 @@ type nodeOptions struct {
 	MaxBody     byteSize
 	ReadTimeout time.Duration
 	Drain       time.Duration
+	Follows     bool // an origin, which wants to know what requests used
 }
 
 // node is a running node: the server between its drivers.
@@ -64,7 +66,10 @@ type node struct {
 	notesMu    sync.Mutex // held for notes once the node serves
 	notes      []string
 	policies   *policyHost
-	policyTemp string // the folder of compiled policies, if it goes with the process
+	policyTemp string                           // the folder of compiled policies, if it goes with the process
+	usage      *usage.Usage                     // nil if nobody wants to know
+	resolve    func(ref string) (string, error) // secrets of a catalog that came from elsewhere; nil: the node's own
+	link       func() any                       // the state of the link to the origin, for /status; nil without one
 	accessLog  *obs.AccessLog
 	logFile    io.Closer
 	data       net.Listener
@@ -112,7 +117,7 @@ func (n *node) newServer() error {
 		Node: n.o.Name, Dialects: dialects(),
 		Log: n.log, AccessLog: n.accessLog,
 		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
-		Secret: n.secret,
+		Secret: n.secret, FromOrigin: n.o.Follows,
 	}
 	if n.policies != nil {
 		po.Policies = n.policies
@@ -135,6 +140,12 @@ func (n *node) newServer() error {
 	}
 	n.cache = cache.New(co)
 	po.Cache = n.cache
+	if n.o.Follows && n.disk != nil {
+		if n.usage, err = usage.New(n.disk, usage.Options{Log: n.log}); err != nil {
+			return err
+		}
+		po.Usage = n.usage
+	}
 	n.server, err = proxy.New(po)
 	return err
 }
@@ -181,7 +192,23 @@ func (n *node) noted() []string {
 
 // secret resolves a reference of the catalog.
 func (n *node) secret(ref string) (string, error) {
+	if n.resolve != nil {
+		return n.resolve(ref)
+	}
+	return n.ownSecret(ref)
+}
+
+// ownSecret resolves a reference to what this machine has.
+func (n *node) ownSecret(ref string) (string, error) {
 	return wire.ResolveSecret(ref, n.dir, os.LookupEnv, os.ReadFile)
+}
+
+// allowed is ownSecret for a catalog that somebody else wrote: it may name what the node's settings list.
+func (n *node) allowed(ref string, list []string) (string, error) {
+	if ref != "" && !slices.Contains(list, ref) {
+		return "", fmt.Errorf("cannot resolve the secret %s: secrets_allow in this node's settings does not list it", ref)
+	}
+	return n.ownSecret(ref)
 }
 
 func (n *node) openLog() error {
@@ -254,13 +281,16 @@ func (n *node) run(ctx context.Context) error {
 	if n.disk != nil {
 		background.Go(func() error { return n.disk.Run(work) })
 	}
+	if n.usage != nil {
+		background.Go(func() error { return n.usage.Run(work) })
+	}
 	logs, stopLogs := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLogs()
 	logged := make(chan error, 1)
 	go func() { logged <- n.runLog(logs) }()
 
 	admin := &http.Server{
-		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: n.noted}),
+		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: n.noted, Origin: n.link}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	front := make(chan error, 2)
@@ -331,10 +361,11 @@ func (n *node) close() {
 
 // addresses is what addresses.json in the data folder says once the process is ready.
 type addresses struct {
-	Data  string `json:"data,omitempty"`
-	Admin string `json:"admin,omitempty"`
-	Sim   string `json:"sim,omitempty"`
-	Key   string `json:"key,omitempty"`
+	Data   string `json:"data,omitempty"`
+	Admin  string `json:"admin,omitempty"`
+	Origin string `json:"origin,omitempty"` // a URL
+	Sim    string `json:"sim,omitempty"`
+	Key    string `json:"key,omitempty"`
 }
 
 // addresses are where the node itself can be reached.
