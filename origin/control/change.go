@@ -24,45 +24,61 @@ const maxTries = 16
 
 var errMoved = errors.New("the catalog changed while the change was being planned")
 
+// planner drafts a change of a state. It may be called several times.
+type planner = func(s *state) (*draft, error)
+
+// keeper writes down what a change answers, in its transaction.
+type keeper = func(t *store.Tx, result Result) error
+
 // change plans and makes a change on the head, again and again until nobody else changed anything in between: so what
-// the plan looked at is still so when it comes true. plan may be called several times. tell makes the answer, once the
-// result is known; it must not block.
-func change[T any](ctx context.Context, c *Control, k call, plan func(s *state) (*draft, error), tell func(Result) T) (answer T, err error) {
+// the plan looked at is still so when it comes true. tell makes the answer from the result.
+func change[T any](ctx context.Context, c *Control, k call, plan planner, tell func(Result) T) (T, error) {
+	var none T
+	r, err := newRequest(&k)
+	if err != nil {
+		return none, err
+	}
+	if first, known, err := recall[T](ctx, c, r); known || err != nil {
+		return first, told(err)
+	}
+	committed := false
+	result, err := c.repeat(ctx, &k, plan, func(t *store.Tx, result Result) error {
+		committed = true
+		return r.keep(t, c.now(), tell(result))
+	})
+	if err == nil && committed {
+		return tell(result), nil
+	}
+	// The same request may have been answered while this one was on its way.
+	if first, known, recallErr := recall[T](ctx, c, r); known && recallErr == nil {
+		return first, nil
+	}
+	if err != nil {
+		return none, told(err)
+	}
+	return tell(result), nil
+}
+
+// repeat tries a change until nobody else is faster.
+func (c *Control) repeat(ctx context.Context, k *call, plan planner, keep keeper) (Result, error) {
+	k.known = map[string]error{}
 	if k.at == nil {
 		k.at = byName
 	}
 	if k.name == "" {
 		k.name = "catalog"
 	}
-	k.known = map[string]error{}
-	r, err := newRequest(&k)
-	if err != nil {
-		return answer, err
-	}
-	if known, err := c.recall(ctx, r, &answer); known || err != nil {
-		return answer, told(err)
-	}
-	keep := func(t *store.Tx, result Result) error {
-		answer = tell(result)
-		return r.keep(t, c.now(), answer)
-	}
 	for try := 1; ; try++ {
-		var done Result
-		done, err = c.attempt(ctx, &k, plan, keep)
-		switch {
-		case err == nil:
-			return tell(done), nil
-		case errors.Is(err, errAnswered):
-			_, err = c.recall(ctx, r, &answer)
-			return answer, told(err)
-		case !errors.Is(err, errMoved):
-			return answer, told(err)
-		case try == maxTries:
-			return answer, failf(CodeConflict, "others keep changing the catalog; try again")
+		result, err := c.attempt(ctx, k, plan, keep)
+		if !errors.Is(err, errMoved) {
+			return result, err
+		}
+		if try == maxTries {
+			return Result{}, failf(CodeConflict, "others keep changing the catalog; try again")
 		}
 		select {
 		case <-ctx.Done():
-			return answer, ctx.Err()
+			return Result{}, ctx.Err()
 		case <-time.After(rand.N(time.Duration(try) * 5 * time.Millisecond)):
 		}
 	}
@@ -70,7 +86,7 @@ func change[T any](ctx context.Context, c *Control, k call, plan func(s *state) 
 
 // attempt plans a change on the present head, lets probes look at what is slow to look at, and commits. Within a process
 // changes happen one after the other, so that they do not make each other start over; probes keep nobody waiting.
-func (c *Control) attempt(ctx context.Context, k *call, plan func(s *state) (*draft, error), keep func(*store.Tx, Result) error) (Result, error) {
+func (c *Control) attempt(ctx context.Context, k *call, plan planner, keep keeper) (Result, error) {
 	for {
 		result, missing, err := c.tryOnce(ctx, k, plan, keep)
 		if err != nil || len(missing) == 0 {
@@ -82,7 +98,7 @@ func (c *Control) attempt(ctx context.Context, k *call, plan func(s *state) (*dr
 	}
 }
 
-func (c *Control) tryOnce(ctx context.Context, k *call, plan func(s *state) (*draft, error), keep func(*store.Tx, Result) error) (Result, []probe, error) {
+func (c *Control) tryOnce(ctx context.Context, k *call, plan planner, keep keeper) (Result, []probe, error) {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
@@ -111,7 +127,7 @@ func (c *Control) tryOnce(ctx context.Context, k *call, plan func(s *state) (*dr
 }
 
 // commit makes the draft the next revision, if nobody else made it.
-func (c *Control) commit(ctx context.Context, k *call, d *draft, changed []id, result Result, keep func(*store.Tx, Result) error) (Result, error) {
+func (c *Control) commit(ctx context.Context, k *call, d *draft, changed []id, result Result, keep keeper) (Result, error) {
 	err := c.store.Update(ctx, func(t *store.Tx) error {
 		ops := d.ops(changed)
 		if d.within != nil {

@@ -107,7 +107,7 @@ func (c *Control) check(d *draft, k *call) (*catalogs, error) {
 	if err == nil {
 		err = d.freeze(sync.OnceValue(d.before), x)
 	}
-	if err == nil {
+	if err == nil && !d.back {
 		err = c.supported(d, x, k)
 	}
 	if err == nil {

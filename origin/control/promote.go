@@ -222,7 +222,7 @@ func (d *draft) turn(model string, t *turn, made *Promoted, reason string, now t
 	default:
 		return failf(CodeConflict, "another version of the model %q came into production in the meantime; look which, and roll back again if need be", model)
 	}
-	d.moved = model
+	d.moved, d.back = model, true
 	return d.move(model, t.to, production)
 }
 

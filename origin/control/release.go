@@ -91,7 +91,7 @@ func (d *draft) step(r *rollout, step int, now time.Time) error {
 func (d *draft) end(r *rollout, state, reason string, now time.Time) error {
 	r.State, r.Reason, r.Stepped, r.Status = state, reason, now, ""
 	if state != stateDone {
-		r.Percent = 0
+		r.Percent, d.back = 0, true
 	}
 	d.remove(wire.KindRelease, r.Model)
 	return d.putRollout(r)

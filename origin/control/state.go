@@ -61,6 +61,7 @@ type draft struct {
 	traffic  *Promotion // whose traffic has to be enough
 	skip     []string   // gates that are not looked at
 	all      bool       // every gate is told, also those that had nothing to look at
+	back     bool       // it goes back to what was: that nodes cannot do what they could before is no reason to stay
 	moved    string     // a model that goes back to a version: its former ones are forgotten from there on
 
 	// within runs in the transaction, before the change, and may add operations to it.

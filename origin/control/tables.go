@@ -43,7 +43,7 @@ create table control_productions (
 const answersKept = 24 * time.Hour
 
 // errAnswered says that the same request has been answered in the meantime.
-var errAnswered = errors.New("answered in the meantime")
+var errAnswered = failf(CodeConflict, "the same request was answered in the meantime; repeat it for its answer")
 
 // request is what an idempotency key stands for.
 type request struct {
@@ -66,9 +66,9 @@ func newRequest(k *call) (request, error) {
 }
 
 // recall reads the answer that the request had before, if it had one.
-func (c *Control) recall(ctx context.Context, r request, answer any) (known bool, err error) {
+func recall[T any](ctx context.Context, c *Control, r request) (answer T, known bool, err error) {
 	if r.token == "" {
-		return false, nil
+		return answer, false, nil
 	}
 	var digest, raw []byte
 	err = c.store.View(ctx, func(t *store.Tx) error {
@@ -77,13 +77,13 @@ func (c *Control) recall(ctx context.Context, r request, answer any) (known bool
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return false, nil
+		return answer, false, nil
 	case err != nil:
-		return false, err
+		return answer, false, err
 	case string(digest) != string(r.digest[:]):
-		return false, failf(CodeConflict, "the idempotency key %q came with another request; take a new key for each", r.token)
+		return answer, false, failf(CodeConflict, "the idempotency key %q came with another request; take a new key for each", r.token)
 	}
-	return true, json.Unmarshal(raw, answer)
+	return answer, true, json.Unmarshal(raw, &answer)
 }
 
 // keep writes the answer down in the transaction that makes it true. A key that is told once is not written.
