@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -51,8 +52,12 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 		_, err = d.Token()
 		return n, err
 	case string:
-		n := &yaml.Node{}
-		n.SetString(v)
+		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}
+		if strings.Contains(v, "\n") && !strings.HasPrefix(v, "\n") && !restless.MatchString(v) {
+			n.Style = yaml.LiteralStyle
+		} else if strings.ContainsFunc(v, unicode.IsControl) {
+			n.Style = yaml.DoubleQuotedStyle
+		}
 		return n, nil
 	case json.Number:
 		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: v.String()}
@@ -65,6 +70,9 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
 }
+
+// restless texts do not stand well as lines of their own: some begin or end with a space, or hold what is not shown.
+var restless = regexp.MustCompile(`(?m)^[ \t]|[ \t]$|[^\n\PC]`)
 
 // maxYAMLDepth bounds how deep a value may be nested; what an alias names counts each time.
 const maxYAMLDepth = 64

@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Details are the catalog's problems and the gates that were not passed, a line each.
+// Details are the catalog's problems and the gates that are shut, a line each.
 func (e *Error) Details() []string {
 	var lines []string
 	for i := range e.Problems {
@@ -57,7 +57,7 @@ func (e *Error) Details() []string {
 		}
 	}
 	for i := range e.Gates {
-		if g := &e.Gates[i]; !g.Passed {
+		if g := &e.Gates[i]; !g.Passed && !g.Skipped {
 			lines = append(lines, oneLine(g.String()))
 		}
 	}

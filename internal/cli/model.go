@@ -52,14 +52,14 @@ func (s *Session) CreateVersion(ctx context.Context, v NewVersion, file string, 
 			t.changes(m.Changes)
 		}
 		t.gates(m.Gates)
-		why := ""
+		why, end := "", ""
 		if m.Why != "" {
 			why = ": " + m.Why
 		}
-		t.line("%s@%s (%s%s)", m.Model, m.Version, m.Bump, why)
 		if m.DryRun {
-			t.line("nothing was changed")
+			end = "; nothing was changed"
 		}
+		t.line("%s@%s (%s%s)%s", m.Model, m.Version, m.Bump, why, end)
 		return nil
 	})
 }
@@ -88,23 +88,31 @@ func (s *Session) printPromoted(answer []byte) error {
 			t.changes(p.Changes)
 		}
 		t.gates(p.Gates)
-		former := ""
-		if p.Former != "" && p.Former != p.Version {
-			former = ", in place of " + p.Former
-		}
-		switch r := p.Release; {
-		case r == nil:
-			t.line("%s@%s is in %s%s", p.Model, p.Version, p.Status, former)
-		case r.State == "scheduled" && r.At != nil:
-			t.line("%s@%s is to be promoted at %s%s", p.Model, p.Version, stamp(*r.At), former)
-		default:
-			t.line("%s@%s: release %s, on %s of nodes%s", p.Model, p.Version, r.State, perCent(r.Percent), former)
-		}
+		end := fmt.Sprintf(" (revision %d)", p.Rev)
 		if p.DryRun {
-			t.line("nothing was changed")
+			end = "; nothing was changed"
 		}
+		t.line("%s@%s %s%s", p.Model, p.Version, p.outcome(), end)
 		return nil
 	})
+}
+
+// outcome tells where a promotion brings the version.
+func (p *Promoted) outcome() string {
+	text := "is in " + p.Status
+	switch r := p.Release; {
+	case r == nil && p.DryRun:
+		text = "would be in " + p.Status
+	case r == nil:
+	case r.State == "scheduled" && r.At != nil:
+		text = "is to be promoted at " + stamp(*r.At)
+	default:
+		text = "has a release " + r.State + " on " + perCent(r.Percent) + " of nodes"
+	}
+	if p.Former != "" && p.Former != p.Version {
+		text += ", in place of " + p.Former
+	}
+	return text
 }
 
 // DiffVersions prints how two versions differ, in what they say and in how they do.
@@ -147,7 +155,7 @@ func (t *table) totals(versions []VersionTotals) {
 	for i := range versions {
 		v := &versions[i]
 		t.row(v.Version, v.Status, whole(v.Requests), fmt.Sprintf("%d (%s)", v.Errors, perCent(100*v.ErrorRate)),
-			whole(v.CacheHits), whole(v.Input), whole(v.Output), usd(v.CostNano), short(v.P50MS), short(v.P95MS), short(v.MeanTTFT))
+			whole(v.CacheHits), whole(v.Input), whole(v.Output), usd(v.CostNano), decimals(v.P50MS, 1), decimals(v.P95MS, 1), decimals(v.MeanTTFT, 1))
 	}
 }
 
@@ -185,11 +193,11 @@ func (s *Session) printDone(answer []byte, done string) error {
 
 func whole(n int64) string { return strconv.FormatInt(n, 10) }
 
-// short writes a number with few digits.
-func short(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+func perCent(x float64) string { return decimals(x, 2) + " %" }
 
-func perCent(x float64) string {
-	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(x, 'f', 2, 64), "0"), ".") + " %"
+// decimals writes a number with as many decimals at most.
+func decimals(x float64, most int) string {
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(x, 'f', most, 64), "0"), ".")
 }
 
 // usd writes nano-USD exactly, with at least two decimals.
