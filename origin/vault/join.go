@@ -9,7 +9,9 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wedge-proxy/wedge/origin/store"
 	"github.com/wedge-proxy/wedge/wire"
@@ -61,6 +63,9 @@ func (i *Invitation) check(now time.Time) error {
 			return fmt.Errorf("the region: %w", err)
 		}
 	}
+	if !utf8.ValidString(i.Actor) || strings.ContainsRune(i.Actor, 0) {
+		return errors.New("who invites it is not text")
+	}
 	if !i.Expires.After(now) {
 		return errors.New("it would have expired already")
 	}
@@ -78,7 +83,12 @@ func (v *Vault) Redeem(t *store.Tx, token wire.JoinToken, name string) (Invitati
 	return i, nil
 }
 
+var errJoinUnknown = fmt.Errorf("%w: make another with wedge node invite", ErrJoinUnknown)
+
 func (v *Vault) redeem(t *store.Tx, token wire.JoinToken, name string) (i Invitation, err error) {
+	if !isRandomText(token.ID) {
+		return i, errJoinUnknown
+	}
 	var digest []byte
 	var expires, used int64
 	err = t.Row("select digest, name, region, actor, expires, used from vault_invitations where id = ? {for update}", token.ID).
@@ -91,7 +101,7 @@ func (v *Vault) redeem(t *store.Tx, token wire.JoinToken, name string) (i Invita
 	i.Expires = time.Unix(expires, 0).UTC()
 	switch same := subtle.ConstantTimeCompare(given[:], digest) == 1; {
 	case !same:
-		return i, fmt.Errorf("%w: make another with wedge node invite", ErrJoinUnknown)
+		return i, errJoinUnknown
 	case used != 0:
 		return i, fmt.Errorf("%w, at %s: each lets one node join: make another with wedge node invite",
 			ErrJoinUsed, time.Unix(used, 0).UTC().Format(time.RFC3339))
@@ -112,7 +122,9 @@ func (v *Vault) redeem(t *store.Tx, token wire.JoinToken, name string) (i Invita
 
 func digestOf(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }
 
-var textEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+const textAlphabet = "abcdefghijklmnopqrstuvwxyz234567"
+
+var textEncoding = base32.NewEncoding(textAlphabet).WithPadding(base32.NoPadding)
 
 // randomText draws n random bytes and writes them in letters and digits.
 func randomText(n int) string {
@@ -120,3 +132,6 @@ func randomText(n int) string {
 	_, _ = rand.Read(b) // never fails
 	return textEncoding.EncodeToString(b)
 }
+
+// isRandomText keeps from the database what it could not even compare, such as bytes that are no text.
+func isRandomText(s string) bool { return s != "" && strings.Trim(s, textAlphabet) == "" }

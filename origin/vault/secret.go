@@ -56,11 +56,7 @@ func (v *Vault) putSecret(t *store.Tx, name, value string) ([]byte, error) {
 
 // DeleteSecret forgets a secret; the caller deletes its resource in the same transaction.
 func (v *Vault) DeleteSecret(t *store.Tx, name string) error {
-	gone, err := t.Exec("delete from vault_secrets where name = ?", name)
-	if err == nil && gone == 0 {
-		err = store.ErrNotFound
-	}
-	if err != nil {
+	if err := deleteNamed(t, "vault_secrets", name); err != nil {
 		return fmt.Errorf("cannot delete the secret %q: %w", name, err)
 	}
 	return nil
@@ -87,6 +83,9 @@ func (v *Vault) Seal(ctx context.Context, name string, to *ecdsa.PublicKey) ([]b
 }
 
 func readSecret(t *store.Tx, kek *sealer, name string) (salt [32]byte, value string, err error) {
+	if wire.CheckName(name) != nil {
+		return salt, "", store.ErrNotFound
+	}
 	var sealed []byte
 	err = t.Row("select body from vault_secrets where name = ?", name).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {

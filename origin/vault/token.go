@@ -50,7 +50,6 @@ type TokenInfo struct {
 const (
 	tokenPrefix = "wo_"
 	publicLen   = 12
-	secretLen   = 52
 	cacheFor    = time.Second
 	maxCached   = 1024
 )
@@ -119,13 +118,7 @@ func readTokens(t *store.Tx) ([]TokenInfo, error) {
 
 // RevokeToken ends the token of a name: at once at this origin, within a second at others.
 func (v *Vault) RevokeToken(ctx context.Context, name string) error {
-	err := v.store.Update(ctx, func(t *store.Tx) error {
-		gone, err := t.Exec("delete from vault_tokens where name = ?", name)
-		if err == nil && gone == 0 {
-			err = store.ErrNotFound
-		}
-		return err
-	})
+	err := v.store.Update(ctx, func(t *store.Tx) error { return deleteNamed(t, "vault_tokens", name) })
 	v.tokens.forget()
 	if err != nil {
 		return fmt.Errorf("cannot revoke the token named %q: %w", name, err)
@@ -133,10 +126,23 @@ func (v *Vault) RevokeToken(ctx context.Context, name string) error {
 	return nil
 }
 
+// deleteNamed deletes a row, or returns ErrNotFound.
+func deleteNamed(t *store.Tx, table, name string) error {
+	if wire.CheckName(name) != nil {
+		return store.ErrNotFound
+	}
+	gone, err := t.Exec("delete from "+table+" where name = ?", name)
+	if err == nil && gone == 0 {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
 // Authenticate tells whose token it is. ErrToken tells that it is nobody's.
 func (v *Vault) Authenticate(ctx context.Context, token string) (Identity, error) {
 	rest, ok := strings.CutPrefix(token, tokenPrefix)
-	if !ok || len(rest) != publicLen+1+secretLen || rest[publicLen] != '_' {
+	public, secret, _ := strings.Cut(rest, "_")
+	if !ok || !isRandomText(public) || !isRandomText(secret) {
 		return Identity{}, ErrToken
 	}
 	digest := digestOf(token)
@@ -147,7 +153,7 @@ func (v *Vault) Authenticate(ctx context.Context, token string) (Identity, error
 	var i Identity
 	var kept []byte
 	err := v.store.View(ctx, func(t *store.Tx) error {
-		return t.Row("select name, role, digest from vault_tokens where public = ?", rest[:publicLen]).Scan(&i.Name, &i.Role, &kept)
+		return t.Row("select name, role, digest from vault_tokens where public = ?", public).Scan(&i.Name, &i.Role, &kept)
 	})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Identity{}, fmt.Errorf("cannot look a token up: %w", err)
