@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hpke"
 	"crypto/rand"
 	"crypto/sha256"
@@ -56,6 +57,9 @@ const sealingInfo = "wedge secret 1\n"
 // SealSecret seals a secret and its salt to a node: HPKE (RFC 9180) with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and
 // AES-256-GCM in one message.
 func SealSecret(to *ecdsa.PublicKey, name string, salt [32]byte, secret string) ([]byte, error) {
+	if to.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("cannot seal the secret %s: the node's key is not one of the curve P-256", name)
+	}
 	public, err := to.ECDH()
 	if err != nil {
 		return nil, fmt.Errorf("cannot seal the secret %s: %w", name, err)

@@ -1,18 +1,17 @@
 package store
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/wedge-proxy/wedge/wire"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 func TestAChangeIsOneRevision(t *testing.T) {
@@ -333,37 +332,4 @@ func TestTheStoreOutlivesItsProcess(t *testing.T) {
 		assert.Equal(t, head, got)
 		assert.NoError(t, s.Verify(t.Context()))
 	})
-}
-
-func FuzzParsePayload(f *testing.F) {
-	p := Payload{Audit: wire.AuditDigest("a", "b"), Items: []Item{{Kind: "k", Name: "n", Deleted: true}, {Kind: "k", Name: "m"}}}
-	f.Add(p.Append(nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if p, err := wire.ParsePayload(b); err == nil {
-			assert.Equal(t, b, p.Append(nil))
-		}
-	})
-}
-
-func TestPayloadsHaveOneEncoding(t *testing.T) {
-	p := Payload{At: time.UnixMicro(1_234_567).UTC(), Audit: wire.AuditDigest("a", "b"), Items: []Item{
-		{Kind: "k", Name: "n", Digest: sha256.Sum256([]byte("x"))}, {Kind: "k", Name: "m", Deleted: true}}}
-	encoded := p.Append(nil)
-	got, err := wire.ParsePayload(encoded)
-	require.NoError(t, err)
-	assert.Equal(t, &p, got)
-	assert.Equal(t, "ff01c7cf5a442ae2e8714ba0e2ca9d952ebbdf7b9cd718923d30e162d5267668",
-		Chain{}.Next(1, encoded).String(), "as computed without this package")
-	for n := range encoded {
-		_, err := wire.ParsePayload(encoded[:n])
-		assert.Error(t, err, n)
-	}
-	_, err = wire.ParsePayload(append(encoded, 0))
-	assert.Error(t, err)
-	longer := bytes.Replace(encoded, []byte{2, 1, 'k', 1, 'n', 1}, []byte{0x82, 0, 1, 'k', 1, 'n', 1}, 1)
-	require.Len(t, longer, len(encoded)+1)
-	_, err = wire.ParsePayload(longer)
-	assert.Error(t, err)
-	assert.NotEqual(t, wire.AuditDigest("ab", "c"), wire.AuditDigest("a", "bc"))
-	assert.True(t, json.Valid(body("x")))
 }
