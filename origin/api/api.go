@@ -10,16 +10,20 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/origin/control"
+	"github.com/wedge-proxy/wedge/origin/ledger"
 	"github.com/wedge-proxy/wedge/origin/store"
+	"github.com/wedge-proxy/wedge/origin/vault"
 )
 
 // Options are what the API works with. What has no "nil" is needed.
 type Options struct {
 	Store   *store.Store
-	Control Control
+	Control *control.Control
+	Vault   *vault.Vault
+	Ledger  *ledger.Ledger
 	Fleet   Fleet
-	Users   Users
-	Usage   Usage
+	Plain   bool          // nodes come without TLS: join tokens name no CA
 	Metrics *obs.Registry // nil: one of its own
 	Version string        // of the program
 	// Heartbeat is how often a feed without news says that it is alive; 0 means 15 s.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wedge-proxy/wedge/origin/control"
 	"github.com/wedge-proxy/wedge/origin/store"
+	"github.com/wedge-proxy/wedge/origin/vault"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -74,6 +75,7 @@ var known = []struct {
 	{store.ErrNotFound, http.StatusNotFound, codeNotFound},
 	{store.ErrConflict, http.StatusConflict, codeConflict},
 	{store.ErrKeyUsed, http.StatusConflict, codeConflict},
+	{vault.ErrExists, http.StatusConflict, codeConflict},
 	{store.ErrInvalid, http.StatusBadRequest, codeInvalid},
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/origin/fleet"
+	"github.com/wedge-proxy/wedge/origin/vault"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -53,9 +54,12 @@ func (c *call) invite(i Invite) (Invited, error) {
 		return Invited{}, invalid("ttl is %s; want between 1s and 30d", time.Duration(i.TTL))
 	}
 	expires := c.options.Now().UTC().Add(time.Duration(i.TTL)).Truncate(time.Second)
-	token, err := c.options.Users.Invite(c.r.Context(), Invitation{Name: i.Name, Region: i.Region, Expires: expires, Actor: c.who.Name})
+	token, err := c.options.Vault.Invite(c.r.Context(), vault.Invitation{Name: i.Name, Region: i.Region, Expires: expires, Actor: c.who.Name})
 	if err != nil {
 		return Invited{}, err
+	}
+	if c.options.Plain {
+		token.CA = nil
 	}
 	c.note("node invited", "node", i.Name, "region", i.Region, "until", expires)
 	return Invited{Token: token.String(), Expires: token.Expires}, nil

@@ -57,7 +57,7 @@ func (r *route) operation(s *schemas) object {
 		"responses": object{strconv.Itoa(r.status): success, "default": object{"$ref": "#/components/responses/Failure"}},
 		"security":  []any{},
 	}
-	if r.role != Anyone {
+	if r.role != anyone {
 		o["security"], o["x-role"] = []any{object{"token": []string{}}}, r.role
 	}
 	switch {

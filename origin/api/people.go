@@ -3,24 +3,39 @@ package api
 import (
 	"net/http"
 	"regexp"
+	"time"
+
+	"github.com/wedge-proxy/wedge/origin/vault"
 )
 
 // NewToken asks for a token.
 type NewToken struct {
-	Name string `json:"name"` // of the person or program
-	Role Role   `json:"role"`
+	Name string     `json:"name"` // of the person or program
+	Role vault.Role `json:"role"`
 }
 
 // MadeToken is a new token. It is told once.
 type MadeToken struct {
-	Name  string `json:"name"`
-	Role  Role   `json:"role"`
-	Token string `json:"token"`
+	Name  string     `json:"name"`
+	Role  vault.Role `json:"role"`
+	Token string     `json:"token"`
+}
+
+// TokenInfo is what is known of a token.
+type TokenInfo struct {
+	Name    string     `json:"name"`
+	Role    vault.Role `json:"role"`
+	ID      string     `json:"id"` // the part of the token that is no secret
+	Created time.Time  `json:"created"`
 }
 
 func (c *call) tokens() (page Page[TokenInfo], err error) {
-	items, err := c.options.Users.Tokens(c.r.Context())
-	return pageOf(items, ""), err
+	infos, err := c.options.Vault.Tokens(c.r.Context())
+	page = pageOf[TokenInfo](nil, "")
+	for _, i := range infos {
+		page.Items = append(page.Items, TokenInfo{i.Name, i.Role, i.Public, i.Made})
+	}
+	return page, err
 }
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$`)
@@ -29,10 +44,10 @@ func (c *call) newToken(t NewToken) (MadeToken, error) {
 	if !tokenName.MatchString(t.Name) {
 		return MadeToken{}, invalid("the name of a token is 1 to 100 letters, digits and . _ @ + -, and begins with a letter or digit")
 	}
-	if ranks[t.Role] == 0 {
+	if !t.Role.Covers(vault.Viewer) {
 		return MadeToken{}, invalid("the role is %q; want viewer, operator or admin", t.Role)
 	}
-	token, err := c.options.Users.NewToken(c.r.Context(), t.Name, t.Role)
+	token, err := c.options.Vault.NewToken(c.r.Context(), t.Name, t.Role)
 	if err != nil {
 		return MadeToken{}, err
 	}
@@ -41,25 +56,32 @@ func (c *call) newToken(t NewToken) (MadeToken, error) {
 }
 
 func (c *call) revokeToken() (Done, error) {
-	err := c.options.Users.RevokeToken(c.r.Context(), c.name())
+	err := c.options.Vault.RevokeToken(c.r.Context(), c.name())
 	if err == nil {
 		c.note("token revoked", "name", c.name())
 	}
 	return Done{Name: c.name()}, err
 }
 
-// Signers are the public keys that nodes believe.
-type Signers struct {
-	Keys []string `json:"keys"`
+func (c *call) signers() (page Page[vault.SignerInfo], err error) {
+	items, err := c.options.Vault.Signers(c.r.Context())
+	return pageOf(items, ""), err
 }
 
-func (c *call) rotateSigner() (s Signers, err error) {
-	if err := c.options.Users.RotateSigner(c.r.Context(), c.who.Name, c.reason()); err != nil {
-		return s, err
+func (c *call) rotateSigner() (page Page[vault.SignerInfo], err error) {
+	if err := c.options.Vault.RotateSigner(c.r.Context(), c.who.Name); err != nil {
+		return page, err
 	}
 	c.note("signing key rotated", "reason", c.reason())
-	s.Keys, err = c.options.Users.Trust(c.r.Context())
-	return s, err
+	return c.signers()
+}
+
+func (c *call) retireSigner() (Done, error) {
+	err := c.options.Vault.RetireSigner(c.r.Context(), c.name(), c.who.Name)
+	if err == nil {
+		c.note("signing key retired", "name", c.name(), "reason", c.reason())
+	}
+	return Done{Name: c.name()}, err
 }
 
 func (c *call) backup() error {

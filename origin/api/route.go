@@ -5,13 +5,14 @@ import (
 	"reflect"
 
 	"github.com/wedge-proxy/wedge/origin/control"
+	"github.com/wedge-proxy/wedge/origin/vault"
 )
 
 // route is one thing that can be asked for. The router, the check of the role, that of the query and the document are
 // made from it.
 type route struct {
-	method, path string // a pattern of http.ServeMux
-	role         Role   // the least that may
+	method, path string     // a pattern of http.ServeMux
+	role         vault.Role // the least that may
 	about        string
 	endpoint
 	query []param
@@ -75,7 +76,7 @@ type call struct {
 	x      *exchange
 	r      *http.Request
 	route  *route
-	who    Identity
+	who    vault.Identity
 	status int
 }
 

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/origin/control"
+	"github.com/wedge-proxy/wedge/origin/vault"
 )
 
 var (
 	typeTime    = reflect.TypeFor[time.Time]()
 	typeRaw     = reflect.TypeFor[json.RawMessage]()
 	typeText    = reflect.TypeFor[encoding.TextMarshaler]()
-	typeRole    = reflect.TypeFor[Role]()
+	typeRole    = reflect.TypeFor[vault.Role]()
 	typeFailure = reflect.TypeFor[Failure]()
 	typeResult  = reflect.TypeFor[control.Result]()
 )
@@ -62,7 +63,7 @@ func (s *schemas) of(t reflect.Type) object {
 	case t == typeRaw:
 		return object{} // any value
 	case t == typeRole:
-		return object{"type": "string", "enum": []Role{Viewer, Operator, Admin}}
+		return object{"type": "string", "enum": []vault.Role{vault.Viewer, vault.Operator, vault.Admin}}
 	case t.Implements(typeText):
 		return object{"type": "string"}
 	}

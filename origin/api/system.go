@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/origin/ledger"
 )
 
 const (
@@ -60,41 +60,9 @@ func (c *call) metrics() error {
 
 func (c *call) describe() error { return c.sendBytes(mediaJSON, c.openapi) }
 
-// UsageQuery asks what requests came to.
-type UsageQuery struct {
-	Since, Until time.Time // whole hours count
-	By           []string  // of usageBy
-}
-
-// UsageRow is what requests of one kind came to.
-type UsageRow struct {
-	Hour     *time.Time `json:"hour,omitempty"` // these are there if asked for
-	Model    string     `json:"model,omitempty"`
-	Version  string     `json:"version,omitempty"`
-	Key      string     `json:"key,omitempty"`
-	Provider string     `json:"provider,omitempty"`
-	Node     string     `json:"node,omitempty"`
-
-	Requests    int64 `json:"requests"`
-	Errors      int64 `json:"errors"`
-	CacheHits   int64 `json:"cache_hits"`
-	Input       int64 `json:"input_tokens"`
-	CachedInput int64 `json:"cached_input_tokens"`
-	Output      int64 `json:"output_tokens"`
-	CostNano    int64 `json:"cost_nano_usd"`
-	Unpriced    int64 `json:"unpriced"` // requests whose cost is not known
-}
-
-// Usage tells what requests came to.
-type Usage interface {
-	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
-}
-
-var usageBy = []string{"hour", "model", "version", "key", "provider", "node"}
-
-func (c *call) usage() (page Page[UsageRow], err error) {
-	var q UsageQuery
-	now := c.options.Now()
+func (c *call) usage() (page Page[ledger.Row], err error) {
+	query, now := c.r.URL.Query(), c.options.Now()
+	q := ledger.Query{By: []string{"model"}, Model: query.Get("model"), Version: query.Get("version")}
 	if q.Since, err = c.moment("since", now.Add(-24*time.Hour)); err != nil {
 		return page, err
 	}
@@ -104,24 +72,17 @@ func (c *call) usage() (page Page[UsageRow], err error) {
 	if !q.Since.Before(q.Until) {
 		return page, invalid("since is %s, which is not before until, %s", q.Since.Format(time.RFC3339), q.Until.Format(time.RFC3339))
 	}
-	if q.By, err = c.columns(); err != nil {
+	if by := query.Get("by"); by != "" {
+		q.By = strings.Split(by, ",")
+	}
+	limit, err := c.number("limit", 1, 0)
+	if err != nil {
 		return page, err
 	}
-	items, err := c.options.Usage.Usage(c.r.Context(), q)
+	q.Limit = int(min(limit, maxRows))
+	items, err := c.options.Ledger.Usage(c.r.Context(), q)
 	return pageOf(items, ""), err
 }
 
-// columns reads by what the sums are taken.
-func (c *call) columns() ([]string, error) {
-	text := c.r.URL.Query().Get("by")
-	if text == "" {
-		return []string{"model"}, nil
-	}
-	by := strings.Split(text, ",")
-	for i, name := range by {
-		if !slices.Contains(usageBy, name) || slices.Contains(by[:i], name) {
-			return nil, invalid("the parameter by is %q; want some of %s, each once", text, strings.Join(usageBy, ","))
-		}
-	}
-	return by, nil
-}
+// maxRows is how many rows of usage are told at most.
+const maxRows = 100_000
