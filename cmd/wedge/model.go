@@ -107,11 +107,11 @@ type modelPromoteCmd struct {
 
 	MinRequests  int64         `placeholder:"N" help:"Gate: nodes must have reported so many requests of the version. With --canary: in each step."`
 	MaxErrorRate float64       `placeholder:"RATE" help:"Gate: of which no more than this part, 0 to 1, may have failed. With --canary: more rolls the release back."`
-	Window       time.Duration `placeholder:"SPAN" help:"How far back the gate looks (default 24h)."`
+	Window       wire.Duration `placeholder:"SPAN" help:"How far back the gate looks (default 24h)."`
 
 	Canary bool          `help:"Take over step by step, and go back if too many requests fail."`
 	Steps  []float64     `placeholder:"PERCENT" help:"With --canary: on how many nodes (default 10,50)."`
-	Every  time.Duration `placeholder:"SPAN" help:"With --canary: how long a step lasts (default 5m)."`
+	Every  wire.Duration `placeholder:"SPAN" help:"With --canary: how long a step lasts (default 5m)."`
 	changeFlags
 }
 
@@ -137,10 +137,10 @@ func (c *modelPromoteCmd) Run(to console) error {
 }
 
 func (c *modelPromoteCmd) promotion(now time.Time) (cli.Promotion, error) {
-	p := cli.Promotion{Model: c.Model, Version: c.Version, To: c.To, DryRun: c.DryRun, Skip: c.Skip, Window: wire.Duration(c.Window)}
+	p := cli.Promotion{Model: c.Model, Version: c.Version, To: c.To, DryRun: c.DryRun, Skip: c.Skip, Window: c.Window}
 	switch {
 	case c.Canary:
-		p.Canary = &cli.Canary{Steps: c.Steps, Every: wire.Duration(c.Every), MaxErrorRate: c.MaxErrorRate, MinRequests: c.MinRequests}
+		p.Canary = &cli.Canary{Steps: c.Steps, Every: c.Every, MaxErrorRate: c.MaxErrorRate, MinRequests: c.MinRequests}
 	case len(c.Steps) > 0 || c.Every != 0:
 		return p, errors.New("cannot promote: --steps and --every go with --canary")
 	default:
@@ -151,11 +151,11 @@ func (c *modelPromoteCmd) promotion(now time.Time) (cli.Promotion, error) {
 	}
 	at, err := time.Parse(time.RFC3339, c.At)
 	if err != nil {
-		span, spanErr := time.ParseDuration(c.At)
-		if spanErr != nil || span <= 0 {
+		var span wire.Duration
+		if span.UnmarshalText([]byte(c.At)) != nil {
 			return p, fmt.Errorf("cannot promote: --at %s is no time; want 2027-01-31T06:00:00Z, or a span from now such as 2h", c.At)
 		}
-		at = now.Add(span).UTC().Truncate(time.Second)
+		at = now.Add(time.Duration(span)).UTC().Truncate(time.Second)
 	}
 	p.At = &at
 	return p, nil
@@ -206,7 +206,7 @@ func (c *modelDiffCmd) Run(to console) error {
 
 type modelMetricsCmd struct {
 	Model string        `arg:"" help:"The model."`
-	Since time.Duration `placeholder:"SPAN" help:"How far back (default 24h)."`
+	Since wire.Duration `default:"24h" placeholder:"SPAN" help:"How far back, such as 1h or 7d (default ${default})."`
 	verbFlags
 }
 
@@ -219,7 +219,9 @@ func (modelMetricsCmd) Help() string {
 
 // Run prints.
 func (c *modelMetricsCmd) Run(to console) error {
-	return c.do(to, func(ctx context.Context, s *cli.Session) error { return s.Metrics(ctx, c.Model, c.Since) })
+	return c.do(to, func(ctx context.Context, s *cli.Session) error {
+		return s.Metrics(ctx, c.Model, time.Duration(c.Since))
+	})
 }
 
 type modelReleaseCmd struct {

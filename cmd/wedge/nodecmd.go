@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/wedge-proxy/wedge/internal/cli"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // nodeCmd is what the origin does with nodes.
@@ -22,7 +22,7 @@ type nodeCmd struct {
 type nodeInviteCmd struct {
 	Name   string        `help:"What the node is to be called (default: what it calls itself)."`
 	Region string        `help:"Where it is."`
-	TTL    time.Duration `name:"ttl" placeholder:"SPAN" help:"How long the token may be used (default 1h)."`
+	TTL    wire.Duration `name:"ttl" default:"1h" placeholder:"SPAN" help:"How long the token may be used, up to 30d (default ${default})."`
 	changeFlags
 }
 
@@ -37,10 +37,7 @@ Examples:
 
 // Run invites.
 func (c *nodeInviteCmd) Run(to console) error {
-	i := cli.Invitation{Name: c.Name, Region: c.Region}
-	if c.TTL != 0 {
-		i.TTL = c.TTL.String()
-	}
+	i := cli.Invitation{Name: c.Name, Region: c.Region, TTL: c.TTL}
 	return c.do(to, func(ctx context.Context, s *cli.Session) error { return s.Invite(ctx, i) })
 }
 

@@ -252,9 +252,9 @@ type Held struct {
 
 // Invitation is what lets one node enrol.
 type Invitation struct {
-	Name   string `json:"name,omitempty"`
-	Region string `json:"region,omitempty"`
-	TTL    string `json:"ttl,omitempty"`
+	Name   string        `json:"name,omitempty"`
+	Region string        `json:"region,omitempty"`
+	TTL    wire.Duration `json:"ttl,omitzero"`
 }
 
 // Invited is an invitation's token.

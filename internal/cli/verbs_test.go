@@ -120,7 +120,7 @@ var verbs = map[string]verb{
 
 	"node invite": {"POST /api/v1/nodes/invite", `{"token":"wj_abc","expires":"2026-11-23T13:00:00Z"}`,
 		func(ctx context.Context, s *Session) error {
-			return s.Invite(ctx, Invitation{Name: "shop-1", Region: "eu", TTL: "1h0m0s"})
+			return s.Invite(ctx, Invitation{Name: "shop-1", Region: "eu", TTL: wire.Duration(time.Hour)})
 		}},
 	"node list": {"GET /api/v1/nodes", `{"items":[` + nodeAnswer + `,{"name":"shop-2","state":"online","epoch":1763,"rev":14,"seen":"2026-11-23T11:59:59Z"},{"name":"shop-3","state":"offline"}]}`,
 		func(ctx context.Context, s *Session) error { return s.ListNodes(ctx) }},
