@@ -109,7 +109,7 @@ func TestApplyRefusesWhatNodesCannotDo(t *testing.T) {
 	onEach(t, func(t *testing.T, o *origin) {
 		o.apply(basic)
 		_, err := o.Apply(t.Context(), ann, Apply{Catalog: []byte("policies:\n  - {name: p, module: \"file:p.wasm\", hooks: [route]}\n")})
-		e := mustFail(t, err, CodeInvalid, "upload the module")
+		e := mustFail(t, err, CodeInvalid, "upload the blob")
 		assert.Equal(t, "policies[0].module", e.Problems[0].Path)
 
 		withSecret := "providers:\n  - {name: openai, dialect: openai, base_url: \"https://api.openai.test/v1\", api_key: \"origin:openai\"}\n"

@@ -111,7 +111,7 @@ func (c *Control) check(d *draft, k *call) (*catalogs, error) {
 		err = c.supported(d, x, k)
 	}
 	if err == nil {
-		err = d.checkUnderWay()
+		err = d.checkUnderWay(k)
 	}
 	if n := len(d.changed()); err == nil && n > store.MaxOps {
 		err = failf(CodeInvalid, "the change is of %d resources, and one revision takes %d; apply it in parts, without pruning", n, store.MaxOps)
@@ -130,9 +130,11 @@ func (c *Control) supported(d *draft, x *catalogs, k *call) error {
 		list = p.List
 	}
 	for i := range x.Policies {
-		if !strings.HasPrefix(x.Policies[i].Module, "sha256:") {
-			list = append(list, wire.Problem{Path: fmt.Sprintf("policies[%d].module", i),
-				Message: "nodes cannot read a file of yours; upload the module as a blob and name it by its digest"})
+		for member, ref := range map[string]string{"module": x.Policies[i].Module, "cases": x.Policies[i].Cases} {
+			if strings.HasPrefix(ref, "file:") {
+				list = append(list, wire.Problem{Path: fmt.Sprintf("policies[%d].%s", i, member),
+					Message: "files of yours cannot be read from here; upload the blob and name it by its digest"})
+			}
 		}
 	}
 	for i := range x.Providers {

@@ -167,7 +167,7 @@ func (c *Control) policyProbes(d *draft, x *catalogs) (probes []probe) {
 		}
 		body := d.after[id{wire.KindPolicy, p.Name}]
 		probes = append(probes, probe{GatePolicies, GatePolicies + string(body), func(ctx context.Context) error {
-			if err := c.tryPolicy(ctx, p, body); err != nil {
+			if err := c.tryPolicy(ctx, p); err != nil {
 				return fmt.Errorf("the policy %q: %w", p.Name, err)
 			}
 			return nil
@@ -176,7 +176,7 @@ func (c *Control) policyProbes(d *draft, x *catalogs) (probes []probe) {
 	return probes
 }
 
-func (c *Control) tryPolicy(ctx context.Context, p *wire.Policy, body []byte) error {
+func (c *Control) tryPolicy(ctx context.Context, p *wire.Policy) error {
 	ctx, cancel := context.WithTimeout(ctx, maxPolicy)
 	defer cancel()
 	module, err := c.blob(ctx, p.Module)
@@ -184,8 +184,8 @@ func (c *Control) tryPolicy(ctx context.Context, p *wire.Policy, body []byte) er
 		return err
 	}
 	var cases []byte
-	if digest := textOf(memberOfBody(body, "cases")); digest != "" {
-		if cases, err = c.blob(ctx, digest); err != nil {
+	if p.Cases != "" {
+		if cases, err = c.blob(ctx, p.Cases); err != nil {
 			return err
 		}
 	}

@@ -53,10 +53,7 @@ type origin struct {
 }
 
 func newOrigin(t testing.TB, url string) *origin {
-	o := &origin{t: t, url: url, now: time.UnixMilli(1_800_000_000_000).UTC(), traffic: map[string]VersionTotals{},
-		secrets: map[string]string{}, down: map[string]bool{}}
-	o.Control = o.another()
-	return o
+	return (&origin{t: t, url: url, now: time.UnixMilli(1_800_000_000_000).UTC()}).beside()
 }
 
 // another is another process's control on the same database.
@@ -75,6 +72,13 @@ func (o *origin) another() *Control {
 			return o.policies(p, module, cases)
 		},
 	})
+}
+
+// beside is another process on the same database, with what it sees of the world for itself.
+func (o *origin) beside() *origin {
+	other := &origin{t: o.t, url: o.url, now: o.clock(), traffic: map[string]VersionTotals{}, secrets: map[string]string{}, down: map[string]bool{}}
+	other.Control = other.another()
+	return other
 }
 
 func (o *origin) clock() time.Time {

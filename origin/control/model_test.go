@@ -2,11 +2,14 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -14,19 +17,22 @@ import (
 	"github.com/wedge-proxy/wedge/wire"
 )
 
-// fleetView is what must hold of versions from one moment to the next.
-type fleetView struct {
+// view is what must hold of versions from one moment to the next.
+type view struct {
 	status map[string]string
 	hash   map[string][32]byte
-	rev    int64
 }
 
-func (o *origin) view(t require.TestingT) fleetView {
-	catalog, head, err := o.Catalog(o.t.Context())
+func (o *origin) seen(t require.TestingT) view {
+	catalog, _, err := o.Catalog(o.t.Context())
 	require.NoError(t, err)
+	return viewOf(t, catalog)
+}
+
+func viewOf(t require.TestingT, catalog []byte) view {
 	c, err := wire.ParseCatalog("c", catalog)
 	require.NoError(t, err, "the catalog is valid, and no model has two versions in production")
-	v := fleetView{map[string]string{}, map[string][32]byte{}, head.Rev}
+	v := view{map[string]string{}, map[string][32]byte{}}
 	for i := range c.Models {
 		for j := range c.Models[i].Versions {
 			version := &c.Models[i].Versions[j]
@@ -38,7 +44,7 @@ func (o *origin) view(t require.TestingT) fleetView {
 }
 
 // follows says whether one view may come after another.
-func (v fleetView) follows(t require.TestingT, was fleetView) {
+func (v view) follows(t require.TestingT, was view) {
 	for name, status := range was.status {
 		now, there := v.status[name]
 		if !there {
@@ -124,22 +130,32 @@ func (o *origin) randomly(t *rapid.T) error {
 	return err
 }
 
+const basicAB = `
+providers:
+  - {name: openai, dialect: openai, base_url: "https://o.test/v1"}
+  - {name: claude, dialect: anthropic, base_url: "https://c.test/v1"}
+models:
+  - name: a
+    versions:
+      - {version: 1.0.0, status: production, targets: [{provider: openai, model: x}]}
+      - {version: 1.1.0, status: staging, targets: [{provider: openai, model: y}]}
+`
+
 // Whatever is done in whatever order: the catalog stays valid, a model has at most one version in production, versions
 // go only where the life cycle leads, and outside of development they do not change.
 func TestAnySequence(t *testing.T) {
 	var codes []string
 	rapid.Check(t, func(r *rapid.T) {
 		o := newOrigin(t, databases["sqlite"](t))
-		o.apply("providers: [{name: openai, dialect: openai, base_url: \"https://o.test/v1\"}, {name: claude, dialect: anthropic, base_url: \"https://c.test/v1\"}]\n" +
-			"models: [{name: a, versions: [{version: 1.0.0, status: production, targets: [{provider: openai, model: x}]}, {version: 1.1.0, status: staging, targets: [{provider: openai, model: y}]}]}]\n")
-		was := o.view(r)
+		o.apply(basicAB)
+		was := o.seen(r)
 		for range rapid.IntRange(1, 25).Draw(r, "steps") {
 			if err := o.randomly(r); err != nil {
 				var e *Error
 				require.ErrorAs(r, err, &e, "whatever is refused is refused for a reason")
 				codes = append(codes, e.Code)
 			}
-			now := o.view(r)
+			now := o.seen(r)
 			now.follows(r, was)
 			o.releasesHold(r)
 			was = now
@@ -148,4 +164,59 @@ func TestAnySequence(t *testing.T) {
 	})
 	slices.Sort(codes)
 	require.Subset(t, codes, []string{CodeInvalid, CodeNotFound, CodeConflict, CodeFixed, CodeStep}, "the sequences get everywhere")
+}
+
+// Several processes do random things at the same time. Every revision that comes of it holds what one alone would.
+func TestOriginsTogether(t *testing.T) {
+	onEach(t, func(t *testing.T, o *origin) {
+		o.apply(basicAB)
+		all := []*origin{o}
+		if o.url[:4] == "post" {
+			for range 2 {
+				all = append(all, o.beside())
+			}
+		}
+		var running sync.WaitGroup
+		for n, one := range all {
+			running.Go(func() {
+				for i := range 120 / len(all) {
+					do := rapid.Custom(func(t *rapid.T) error { return one.randomly(t) }).Example(n*1000 + i)
+					if e := new(Error); do != nil && !assert.ErrorAs(t, do, &e) {
+						return
+					}
+				}
+			})
+		}
+		running.Wait()
+		o.replay()
+	})
+}
+
+// replay goes through every revision there was.
+func (o *origin) replay() {
+	o.t.Helper()
+	resources := map[id]wire.Resource{}
+	var was view
+	for rev := int64(0); ; {
+		changes, head, err := o.store.Changes(o.t.Context(), rev, 100)
+		require.NoError(o.t, err)
+		for _, change := range changes {
+			rev = change.Rev
+			for _, op := range change.Ops {
+				delete(resources, id{op.Kind, op.Name})
+				if !op.Delete {
+					resources[id{op.Kind, op.Name}] = wire.Resource{Kind: op.Kind, Name: op.Name, Body: op.Body}
+				}
+			}
+			joined, err := wire.JoinCatalog(slices.Collect(maps.Values(resources)))
+			require.NoError(o.t, err)
+			now := viewOf(o.t, joined)
+			now.follows(o.t, was)
+			was = now
+		}
+		if rev == head.Rev {
+			require.Greater(o.t, rev, int64(10), "something happened")
+			return
+		}
+	}
 }

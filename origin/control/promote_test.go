@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -166,12 +167,14 @@ func TestPoliciesAreTried(t *testing.T) {
 		o.staged()
 		module, err := o.store.PutBytes(ctx, []byte("\x00asm"))
 		require.NoError(t, err)
-		policy := "policies: [{name: p, module: \"" + module + "\", hooks: [route]}]\nmodels:\n" +
+		cases, err := o.store.PutBytes(ctx, []byte(`{"one":{}}`))
+		require.NoError(t, err)
+		policy := "policies: [{name: p, module: \"" + module + "\", cases: \"" + cases + "\", hooks: [route]}]\nmodels:\n" +
 			"  - {name: bot, policies: [p], versions: [{version: 1.0.0, targets: [{provider: openai, model: gpt}], params: {temperature: 0.5}}]}\n"
 		var tried []string
 		refuse := errors.New("case 3 failed")
-		o.policies = func(p *wire.Policy, module, _ []byte) error {
-			tried = append(tried, p.Name+string(module))
+		o.policies = func(p *wire.Policy, module, cases []byte) error {
+			tried = append(tried, p.Name+string(module)+string(cases))
 			return refuse
 		}
 		_, err = o.Apply(ctx, ann, Apply{Catalog: []byte(policy)})
@@ -182,7 +185,7 @@ func TestPoliciesAreTried(t *testing.T) {
 		refuse = errors.New("it broke")
 		_, err = o.Promote(ctx, ann, Promotion{Model: "bot", Version: "1.1.0"})
 		mustFail(t, err, CodeGate, "it broke")
-		assert.Equal(t, []string{"p\x00asm", "p\x00asm", "p\x00asm"}, tried)
+		assert.Equal(t, slices.Repeat([]string{"p\x00asm" + `{"one":{}}`}, 3), tried)
 		missing := "sha256:" + fmt.Sprintf("%064d", 7)
 		_, err = o.Put(ctx, ann, wire.KindPolicy, "q", []byte(`{"module":"`+missing+`","hooks":["route"]}`), store.Any)
 		mustFail(t, err, CodeGate, "upload it first")

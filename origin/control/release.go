@@ -3,8 +3,9 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"maps"
 	"time"
 
 	"github.com/wedge-proxy/wedge/wire"
@@ -61,17 +62,6 @@ func (c *Control) begin(ctx context.Context, d *draft, p *Promotion, actor strin
 		return nil, err
 	}
 	r.RequestsBefore, r.ErrorsBefore = before.Requests, before.Errors
-	// Nodes of the first step have another catalog than this one: it must be valid, too.
-	there := &draft{state: d.state, after: map[id][]byte{}}
-	for i, body := range d.after {
-		there.after[i] = body
-	}
-	if err := there.move(p.Model, p.Version, production); err != nil {
-		return nil, err
-	}
-	if _, err := read("catalog", there.resources(), byName); err != nil {
-		return nil, d.shut(err)
-	}
 	return r, d.step(r, 0, now)
 }
 
@@ -97,8 +87,11 @@ func (d *draft) end(r *rollout, state, reason string, now time.Time) error {
 	return d.putRollout(r)
 }
 
-// checkUnderWay refuses what would pull the versions away from under a running release.
-func (d *draft) checkUnderWay() error {
+// checkUnderWay refuses what would pull the versions away from under a running release, and what would be no catalog on
+// the nodes that have the candidate.
+func (d *draft) checkUnderWay(k *call) error {
+	there := &draft{state: d.state, after: maps.Clone(d.after)}
+	running := false
 	for i := range d.after {
 		if i.kind != kindRollout {
 			continue
@@ -111,8 +104,19 @@ func (d *draft) checkUnderWay() error {
 			return failf(CodeConflict, "a release of %s is running from %s; finish, cancel or roll it back before its versions change",
 				wire.VersionName(r.Model, r.Version), r.From)
 		}
+		running = true
+		if err := there.move(r.Model, r.Version, production); err != nil {
+			return err
+		}
 	}
-	return nil
+	if !running {
+		return nil
+	}
+	_, err := read(k.name, there.resources(), k.at)
+	if e, is := errors.AsType[*Error](err); is {
+		e.Message = "the catalog has problems on nodes that a running release has reached"
+	}
+	return err
 }
 
 // Releases lists each model's release that is scheduled or running, or its last one.
@@ -198,24 +202,27 @@ func (c *Control) lead(ctx, held context.Context, tick *time.Ticker) {
 
 // stepAll looks at every release once.
 func (c *Control) stepAll(ctx context.Context) error {
-	all, err := c.store.List(ctx, kindRollout, "", 0)
-	if err != nil {
-		return err
-	}
-	var failures []string
-	for _, resource := range all {
-		r := new(rollout)
-		if err := json.Unmarshal(resource.Body, r); err != nil {
-			return fmt.Errorf("cannot read the release of %q: %w", resource.Name, err)
+	var failures []error
+	for after := ""; ; {
+		page, err := c.store.List(ctx, kindRollout, after, maxPage)
+		if err != nil {
+			return err
 		}
-		if err := c.look(ctx, r); err != nil {
-			failures = append(failures, r.why("%v", err))
+		for _, resource := range page {
+			r := new(rollout)
+			err := json.Unmarshal(resource.Body, r)
+			if err == nil {
+				err = c.look(ctx, r)
+			}
+			if err != nil {
+				failures = append(failures, fmt.Errorf("the release of %q: %w", resource.Name, err))
+			}
 		}
+		if len(page) < maxPage {
+			return errors.Join(failures...)
+		}
+		after = page[maxPage-1].Name
 	}
-	if len(failures) > 0 {
-		return fmt.Errorf("%s", strings.Join(failures, "; "))
-	}
-	return nil
 }
 
 // What becomes of a running release.

@@ -159,6 +159,9 @@ func TestNothingPullsVersionsAwayFromReleases(t *testing.T) {
 			mustFail(t, do(), CodeConflict, "a release of bot@1.1.0 is running")
 		}
 		o.apply("prices: [{provider: openai, model: gpt, input: 1}]")
+		// This is a catalog, but on nodes that have the candidate nothing is in staging any more.
+		_, err := o.Apply(ctx, ann, Apply{Catalog: []byte("models:\n  - name: other\n    versions: [{version: 1.0.0, fallback: [bot@staging], targets: [{provider: openai, model: gpt}]}]\n")})
+		mustFail(t, err, CodeInvalid, "on nodes that a running release has reached", "models[0].versions[0].fallback[0]")
 
 		back, err := o.Rollback(ctx, By{Actor: "ann", Reason: "looks odd"}, Rollback{Model: "bot"})
 		require.NoError(t, err)
