@@ -160,7 +160,7 @@ func (u *Usage) Sent(reply wire.ReportReply) {
 		s.reports = slices.Delete(s.reports, 0, n)
 		s.offered = nil
 	}
-	u.tell()
+	u.wake()
 }
 
 // Gap is to be called when the origin answers the report that Next gave with a gap: it does not know the ones before it,
@@ -186,6 +186,6 @@ func (u *Usage) Gap() error {
 	}
 	u.o.Log.Warn("the origin has forgotten usage reports that it counted; it may have been restored from a backup", "incarnation", first.life, "reports", name.Base)
 	s.names[first.life], s.offered = name, nil
-	u.tell()
+	u.wake()
 	return nil
 }

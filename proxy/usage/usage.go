@@ -92,7 +92,7 @@ func New(kv KV, o Options) (*Usage, error) {
 		return nil, fmt.Errorf("usage: cannot read the reports that an earlier run left in the node's store: %w", err)
 	}
 	u.spool = left
-	u.tell()
+	u.wake()
 	return u, nil
 }
 
@@ -123,8 +123,8 @@ func (u *Usage) Pending() int { return u.status.Load().Reports }
 // Changed has a value after there is a report that was not there before.
 func (u *Usage) Changed() <-chan struct{} { return u.changed }
 
-// tell publishes the state of the spool.
-func (u *Usage) tell() {
+// publish tells how the spool is.
+func (u *Usage) publish() {
 	s := Status{Incarnation: u.journal.life, Reports: len(u.spool.reports), Bytes: u.spool.size}
 	if name, ok := u.spool.names[u.journal.life]; ok {
 		s.Incarnation = name.As
@@ -132,7 +132,14 @@ func (u *Usage) tell() {
 	if u.failure != nil {
 		s.Error = u.failure.Error()
 	}
-	u.status.Store(&s)
+	if before := u.status.Load(); before == nil || *before != s {
+		u.status.Store(&s)
+	}
+}
+
+// wake tells whoever sends that there is something to send, if so.
+func (u *Usage) wake() {
+	u.publish()
 	if len(u.spool.reports) > 0 {
 		select {
 		case u.changed <- struct{}{}:
@@ -172,10 +179,8 @@ func (u *Usage) work() {
 	case err == nil && u.failure != nil:
 		u.o.Log.Info("usage is written to the node's disk again")
 	}
-	if before := u.failure; err != before {
-		u.failure = err
-		u.tell()
-	}
+	u.failure = err
+	u.publish()
 }
 
 // Flush returns when all that was added before outlives a power cut, or says why it does not.
@@ -271,7 +276,7 @@ func (u *Usage) seal() error {
 	for i := range u.stripes {
 		u.stripes[i].age()
 	}
-	u.tell()
+	u.wake()
 	return err
 }
 

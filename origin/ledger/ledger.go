@@ -1,0 +1,166 @@
+// Package ledger counts what nodes report, each report exactly once, and tells what it comes to by hour, by version and by
+// whatever else requests have in common; it knows neither nodes' connections nor what the numbers decide.
+//
+// A report is booked by moving its incarnation's watermark by one and writing the report down as it came, in one
+// transaction that touches no other report's rows: so nodes never wait for each other. Later, reports are folded into sums,
+// by one process at a time.
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wedge-proxy/wedge/origin/store"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+var (
+	// ErrGap says that reports of the incarnation are missing before this one.
+	ErrGap = errors.New("reports are missing before this one")
+	// ErrReport says that a report can never be booked as it is.
+	ErrReport = errors.New("not a report")
+)
+
+// Bounds of a report.
+const (
+	maxName = 253
+	maxRows = 50_000
+)
+
+// Ledger keeps the books in a store that has its Schema. It is safe for concurrent use, also by several processes.
+type Ledger struct {
+	store *store.Store
+	now   func() time.Time
+}
+
+// New opens the books.
+func New(s *store.Store) *Ledger { return &Ledger{store: s, now: time.Now} }
+
+// Book counts a report of a node, unless it was counted before. The reply tells the last report of the incarnation that is
+// counted, also with ErrGap. After any other error it is open whether the report was: send it again.
+func (l *Ledger) Book(ctx context.Context, node string, r *wire.Report) (reply wire.ReportReply, err error) {
+	if err := check(node, r); err != nil {
+		return reply, err
+	}
+	body, err := json.Marshal(r.Usage)
+	if err != nil {
+		return reply, fmt.Errorf("ledger: cannot write down report %d of node %s: %w", r.Seq, node, err)
+	}
+	at := l.now().Unix()
+	err = l.store.Update(ctx, func(t *store.Tx) (err error) {
+		reply, err = l.book(t, node, r, body, at)
+		return err
+	})
+	if err != nil {
+		return reply, fmt.Errorf("ledger: cannot book report %d of node %s, incarnation %s: %w", r.Seq, node, r.Incarnation, err)
+	}
+	return reply, nil
+}
+
+func (l *Ledger) book(t *store.Tx, node string, r *wire.Report, body []byte, at int64) (reply wire.ReportReply, err error) {
+	if r.Seq == 1 {
+		row := [][]any{{node, r.Incarnation, 0, at}}
+		if err := t.Insert("ledger_watermarks", []string{"node", "incarnation", "seq", "at"}, row, "on conflict do nothing"); err != nil {
+			return reply, err
+		}
+	}
+	reply.Seq, err = watermark(t, node, r.Incarnation)
+	switch {
+	case err != nil:
+		return reply, err
+	case r.Seq <= reply.Seq:
+		reply.Duplicate = true
+		return reply, nil
+	case r.Seq > reply.Seq+1:
+		return reply, fmt.Errorf("%w: the last one counted is %d", ErrGap, reply.Seq)
+	}
+	_, err = t.Exec("update ledger_watermarks set seq = ?, at = ? where node = ? and incarnation = ?", r.Seq, at, node, r.Incarnation)
+	if err == nil && len(r.Usage) > 0 {
+		row := [][]any{{node, r.Incarnation, r.Seq, body}}
+		err = t.Insert("ledger_reports", []string{"node", "incarnation", "seq", "body"}, row, "")
+	}
+	reply.Seq = r.Seq
+	return reply, err
+}
+
+// watermark is the last report counted of an incarnation, which no other transaction can move from then on.
+func watermark(t *store.Tx, node, incarnation string) (seq int64, err error) {
+	rows, err := t.Query("select seq from ledger_watermarks where node = ? and incarnation = ? {for update}", node, incarnation)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	if rows.Next() {
+		err = rows.Scan(&seq)
+	}
+	return seq, errors.Join(err, rows.Err())
+}
+
+// check refuses what no node sends.
+func check(node string, r *wire.Report) error {
+	refuse := func(why string) error { return fmt.Errorf("ledger: %w: %s", ErrReport, why) }
+	switch {
+	case node == "" || len(node) > maxName:
+		return refuse("the node has no name, or one that is too long")
+	case r.Incarnation == "" || len(r.Incarnation) > maxName:
+		return refuse("the incarnation is empty or too long")
+	case r.Seq < 1:
+		return refuse("reports are numbered from 1")
+	case len(r.Usage) > maxRows:
+		return refuse(fmt.Sprintf("%d rows are too many", len(r.Usage)))
+	}
+	for i := range r.Usage {
+		if why := flaw(&r.Usage[i]); why != "" {
+			return refuse(fmt.Sprintf("row %d %s", i, why))
+		}
+	}
+	return nil
+}
+
+// LastSeq is the number of the last report that was counted of the node's newest incarnation; 0 if there was none.
+func (l *Ledger) LastSeq(ctx context.Context, node string) (seq int64, err error) {
+	err = l.store.View(ctx, func(t *store.Tx) error {
+		rows, err := t.Query("select seq from ledger_watermarks where node = ? order by at desc, incarnation desc limit 1", node)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		if rows.Next() {
+			err = rows.Scan(&seq)
+		}
+		return errors.Join(err, rows.Err())
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ledger: cannot read the last report of node %s: %w", node, err)
+	}
+	return seq, nil
+}
+
+// mostCounted bounds each number of a row: sums of honest ones stay far from the end of 64 bits.
+const mostCounted = 1e15
+
+// flaw says what is wrong with a row, "" if nothing is.
+func flaw(u *wire.Usage) string {
+	for _, text := range [...]string{u.Model, u.Version, u.Experiment, u.Arm, u.Key, u.Provider, u.Target, u.Cache, u.Code} {
+		if len(text) > 2*maxName || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return "has a name that is too long or no text"
+		}
+	}
+	numbers := [...]int64{
+		u.Hour, u.Requests, u.Input, u.CachedInput, u.Output, u.CostNano, u.Unpriced, u.MicrosSum, u.TTFTSum, u.TTFTCount,
+	}
+	for _, n := range append(numbers[:], u.Latency...) {
+		if n < 0 || n > mostCounted {
+			return "has a number that is negative or too large"
+		}
+	}
+	if len(u.Latency) > wire.LatencyBuckets {
+		return "has too many latencies"
+	}
+	return ""
+}
