@@ -58,6 +58,8 @@ func (s *schemas) sent(t reflect.Type) {
 // of is the schema of a type; a struct's is a reference.
 func (s *schemas) of(t reflect.Type) object {
 	switch {
+	case t.Kind() == reflect.Pointer:
+		return s.of(t.Elem())
 	case t == typeTime:
 		return object{"type": "string", "format": "date-time"}
 	case t == typeRaw:
@@ -76,8 +78,6 @@ func (s *schemas) of(t reflect.Type) object {
 		return object{"type": "number"}
 	case reflect.String:
 		return object{"type": "string"}
-	case reflect.Pointer:
-		return s.of(t.Elem())
 	case reflect.Slice:
 		return object{"type": "array", "items": s.of(t.Elem())}
 	case reflect.Map:
