@@ -182,16 +182,17 @@ func readBundle(in *bundleReader, trust Trust) (*Bundle, error) {
 	return b, err
 }
 
-// bundleReader has one frame at hand.
+// bundleReader has one frame at hand, until all are read.
 type bundleReader struct {
 	r    *bufio.Reader
-	t    FrameType // 0 after the last one
+	t    FrameType
 	body []byte
+	end  bool
 }
 
 func (in *bundleReader) next() (err error) {
 	in.t, in.body, err = ReadFrame(in.r, in.body)
-	if errors.Is(err, io.EOF) { // between two frames
+	if in.end = errors.Is(err, io.EOF); in.end { // between two frames
 		return nil
 	}
 	return err
@@ -199,11 +200,11 @@ func (in *bundleReader) next() (err error) {
 
 // want takes the frame at hand, which must be of a type.
 func (in *bundleReader) want(t FrameType) ([]byte, error) {
-	switch in.t {
-	case t:
-		return in.body, nil
-	case 0:
+	switch {
+	case in.end:
 		return nil, io.ErrUnexpectedEOF
+	case in.t == t:
+		return in.body, nil
 	}
 	return nil, fmt.Errorf("a frame of the type %q stands where one of the type %q is due", in.t, t)
 }
@@ -224,7 +225,7 @@ func (b *Bundle) readHead(in *bundleReader, trust Trust) error {
 
 func (b *Bundle) readResources(in *bundleReader) error {
 	total := 0
-	for in.t == FrameResource {
+	for !in.end && in.t == FrameResource {
 		if total += len(in.body); total > MaxBundleResources {
 			return fmt.Errorf("its resources have more than %d bytes", MaxBundleResources)
 		}
@@ -254,7 +255,7 @@ func (b *Bundle) readBlobs(in *bundleReader) error {
 		}
 		b.Blobs[digest] = blob
 	}
-	if in.t != 0 {
+	if !in.end {
 		return fmt.Errorf("a frame of the type %q stands where nothing is due", in.t)
 	}
 	return nil

@@ -111,7 +111,7 @@ func TestBundlesThatWereTamperedWith(t *testing.T) {
 		_, err = ReadBundle(bytes.NewReader(file[:i]), signedBy(signer))
 		require.Error(t, err, "the first %d bytes", i)
 	}
-	for _, more := range [][]byte{{0}, AppendFrame(nil, FrameChunk, nil), AppendFrame(nil, FrameBlob, make([]byte, 40)), file} {
+	for _, more := range [][]byte{{0}, make([]byte, 5), AppendFrame(nil, FrameChunk, nil), AppendFrame(nil, FrameBlob, make([]byte, 40)), file} {
 		_, err := ReadBundle(bytes.NewReader(append(bytes.Clone(file), more...)), signedBy(signer))
 		assert.Error(t, err)
 	}
