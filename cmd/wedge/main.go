@@ -37,6 +37,7 @@ type commandLine struct {
 	Fleet      fleetCmd         `cmd:"" help:"Show how far the last revision has come."`
 	Audit      auditCmd         `cmd:"" help:"Show who changed what."`
 	Token      tokenCmd         `cmd:"" help:"Make tokens for people and programs."`
+	Signer     signerCmd        `cmd:"" help:"Look at, rotate and retire the keys that sign what nodes get."`
 	Bundle     bundleCmd        `cmd:"" help:"Carry what nodes get as a file."`
 	Backup     backupCmd        `cmd:"" help:"Back the origin up."`
 	Policy     policyCmd        `cmd:"" help:"Write, build, try and measure policies."`

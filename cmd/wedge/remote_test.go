@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -15,6 +16,8 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 const fakeToken = "wo_abcdefghijkl_secret"
@@ -94,6 +97,9 @@ func TestVerbsAskTheOrigin(t *testing.T) {
 		"audit --limit 5 --before 9":                "GET /api/v1/audit?before=9&limit=5",
 		"audit key k":                               "GET /api/v1/audit/key/k",
 		"token create t --role operator":            `POST /api/v1/tokens {"name":"t","role":"operator"}`,
+		"signer list":                               "GET /api/v1/signer",
+		"signer rotate":                             "POST /api/v1/signer/rotate",
+		"signer retire x":                           "DELETE /api/v1/signer/x",
 		"token list":                                "GET /api/v1/tokens",
 		"token revoke t":                            "DELETE /api/v1/tokens/t",
 		"bundle export -o " + dir + "/bundle":       "GET /api/v1/bundle",
@@ -229,6 +235,55 @@ func TestReadSecret(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestSecretComesFromStandardInput(t *testing.T) {
+	f := toFake(t, http.StatusOK, `{"rev":3,"changes":[]}`)
+	path := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(path, []byte("sk-1\n"), 0o600))
+	in, err := os.Open(path)
+	require.NoError(t, err)
+	defer func(before *os.File) { os.Stdin = before; _ = in.Close() }(os.Stdin)
+	os.Stdin = in
+	code, stdout, stderr := runLine("secret", "put", "openai")
+	require.Equal(t, exitDone, code, stderr)
+	assert.Equal(t, []string{`PUT /api/v1/secrets/openai {"value":"sk-1"}`}, f.asked)
+	assert.NotContains(t, stdout+stderr, "sk-1")
+}
+
+func TestBundleVerify(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	resources := []wire.Resource{{Kind: wire.KindBudget, Name: "b", Body: []byte(`{"limit_usd":10,"name":"b","period":"daily"}`)}}
+	state := wire.DigestState(resources)
+	head := wire.SignHead(private, wire.Position{Epoch: 1763, Rev: 12}, &state, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+	var bundle strings.Builder
+	require.NoError(t, wire.WriteBundle(&bundle, head, resources, nil))
+	path := filepath.Join(t.TempDir(), "wedge.bundle")
+	require.NoError(t, os.WriteFile(path, []byte(bundle.String()), 0o600))
+
+	key := wire.FormatPublicKey(public)
+	code, stdout, stderr := runLine("bundle", "verify", path, "--trust", key)
+	require.Equal(t, exitDone, code, stderr)
+	assert.Equal(t, "revision   1763/12\nsigned     2026-11-23T12:00:00Z with the key "+wire.NameOf(public).String()+"\n"+
+		"resources  1 budget\nfiles      0\n", stdout)
+	code, stdout, _ = runLine("bundle", "verify", path, "--trust", key, "-o", "json")
+	require.Equal(t, exitDone, code)
+	assert.JSONEq(t, `{"epoch":1763,"rev":12,"issued":"2026-11-23T12:00:00Z","key":"`+wire.NameOf(public).String()+`","resources":{"budget":1},"blobs":0}`, stdout)
+
+	stranger, _, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	code, stdout, stderr = runLine("bundle", "verify", path, "--trust", wire.FormatPublicKey(stranger))
+	assert.Equal(t, exitFailed, code)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "wedge: "+path+" is not to be used: ")
+	require.NoError(t, os.WriteFile(path, []byte(bundle.String()[:bundle.Len()-1]), 0o600))
+	code, _, stderr = runLine("bundle", "verify", path, "--trust", key)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "is not to be used: ")
+	code, _, stderr = runLine("bundle", "verify", path, "--trust", "nonsense")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "want ed25519:")
+}
 
 func TestTerminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")

@@ -64,7 +64,7 @@ func (s *Session) CreateToken(ctx context.Context, name, role string) error {
 	if err != nil {
 		return fmt.Errorf("cannot make the token %s: %w", name, err)
 	}
-	return printAs(s, answer, func(t *table, made Token) error {
+	return printAs(s, answer, func(t *table, made TokenMade) error {
 		s.note("the token of %s, %s, is told only now", name, role)
 		t.line("%s", made.Token)
 		return nil
@@ -78,9 +78,9 @@ func (s *Session) ListTokens(ctx context.Context) error {
 		return fmt.Errorf("cannot list the tokens: %w", err)
 	}
 	return printList(s, answer, func(t *table, items []Token) {
-		t.row("NAME", "ROLE", "MADE")
+		t.row("NAME", "ROLE", "BEGINS", "MADE")
 		for i := range items {
-			t.row(items[i].Name, items[i].Role, t.age(items[i].Created))
+			t.row(items[i].Name, items[i].Role, items[i].Public, t.age(items[i].Made))
 		}
 	})
 }
@@ -92,4 +92,38 @@ func (s *Session) RevokeToken(ctx context.Context, name string) error {
 		return fmt.Errorf("cannot revoke the token %s: %w", name, err)
 	}
 	return s.printDone(answer, "the token "+name+" is revoked")
+}
+
+// ListSigners prints the keys that nodes believe; the one that signs comes last.
+func (s *Session) ListSigners(ctx context.Context) error {
+	answer, err := s.list(ctx, "signer")
+	if err != nil {
+		return fmt.Errorf("cannot list the signing keys: %w", err)
+	}
+	return printList(s, answer, func(t *table, items []Signer) { t.signers(items) })
+}
+
+func (t *table) signers(items []Signer) {
+	t.row("NAME", "MADE", "SIGNS", "PUBLIC KEY")
+	for i := range items {
+		t.row(items[i].Name, t.age(items[i].Made), yes(items[i].Signs, "yes"), items[i].Public)
+	}
+}
+
+// RotateSigner gives the origin a new signing key.
+func (s *Session) RotateSigner(ctx context.Context) error {
+	answer, err := s.change(ctx, http.MethodPost, "signer/rotate", nil)
+	if err != nil {
+		return fmt.Errorf("cannot rotate the signing key: %w", err)
+	}
+	return printList(s, answer, func(t *table, items []Signer) { t.signers(items) })
+}
+
+// RetireSigner ends the trust in a signing key.
+func (s *Session) RetireSigner(ctx context.Context, name string) error {
+	answer, err := s.change(ctx, http.MethodDelete, at("signer", name), nil)
+	if err != nil {
+		return fmt.Errorf("cannot retire the signing key %s: %w", name, err)
+	}
+	return s.printDone(answer, "the signing key "+name+" is trusted no more")
 }

@@ -285,11 +285,25 @@ type Past struct {
 	Body   json.RawMessage `json:"body"` // absent or null: deleted
 }
 
-// Token is what the origin knows of a person's token.
+// Token is what the origin knows of a person's or a program's token.
 type Token struct {
-	Name    string    `json:"name"`
-	Role    string    `json:"role"`
-	ID      string    `json:"id"`
-	Created time.Time `json:"created"`
-	Token   string    `json:"token"` // told once, when it is made
+	Name   string    `json:"name"`
+	Role   string    `json:"role"`
+	Public string    `json:"public"` // the part of it that is no secret
+	Made   time.Time `json:"made"`
+}
+
+// TokenMade is a new token.
+type TokenMade struct {
+	Name  string `json:"name"`
+	Role  string `json:"role"`
+	Token string `json:"token"`
+}
+
+// Signer is a key that signs, or has signed, what nodes get.
+type Signer struct {
+	Name   string    `json:"name"`
+	Public string    `json:"public"`
+	Made   time.Time `json:"made"`
+	Signs  bool      `json:"signs"` // now
 }

@@ -38,6 +38,9 @@ const (
 		"code":"compile","resource":"policy/redact","message":"no export\nwedge_request"},"report_seq":77}`
 )
 
+const signersAnswer = `{"items":[{"name":"0011223344556677","public":"ed25519:old","epoch":1763,"rev":1,"made":"2025-11-23T12:00:00Z","signs":false},
+	{"name":"8899aabbccddeeff","public":"ed25519:new","epoch":1763,"rev":20,"made":"2026-11-23T11:59:00Z","signs":true}]}`
+
 func resources(kind string, more ...string) string {
 	items := make([]string, len(more))
 	for i, m := range more {
@@ -114,9 +117,18 @@ var verbs = map[string]verb{
 		func(ctx context.Context, s *Session) error { return s.PutSecret(ctx, "openai", "sk-verysecret") }},
 	"token create": {"POST /api/v1/tokens", `{"name":"ci","role":"operator","token":"wo_new_secret"}`,
 		func(ctx context.Context, s *Session) error { return s.CreateToken(ctx, "ci", "operator") }},
-	"token list": {"GET /api/v1/tokens", `{"items":[{"name":"admin","role":"admin","created":"2026-11-20T12:00:00Z"}]}`,
+	"token list": {"GET /api/v1/tokens", `{"items":[{"name":"admin","role":"admin","public":"wo_abc","made":"2026-11-20T12:00:00Z"}]}`,
 		func(ctx context.Context, s *Session) error { return s.ListTokens(ctx) }},
 	"token revoke": {"DELETE /api/v1/tokens/ci", "", func(ctx context.Context, s *Session) error { return s.RevokeToken(ctx, "ci") }},
+
+	"signer list": {"GET /api/v1/signer", signersAnswer, func(ctx context.Context, s *Session) error { return s.ListSigners(ctx) }},
+	"signer rotate": {"POST /api/v1/signer/rotate?reason=yearly", signersAnswer, func(ctx context.Context, s *Session) error {
+		s.Reason = "yearly"
+		return s.RotateSigner(ctx)
+	}},
+	"signer retire": {"DELETE /api/v1/signer/0011223344556677", `{"name":"0011223344556677"}`, func(ctx context.Context, s *Session) error {
+		return s.RetireSigner(ctx, "0011223344556677")
+	}},
 
 	"node invite": {"POST /api/v1/nodes/invite", `{"token":"wj_abc","expires":"2026-11-23T13:00:00Z"}`,
 		func(ctx context.Context, s *Session) error {
