@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -104,13 +105,15 @@ func inBody(own id) placer {
 // inDocument finds fields in the text that somebody wrote, and those that it does not have by name.
 func inDocument(document []byte) placer {
 	var root yaml.Node
-	var o outline
-	if yaml.Unmarshal(document, &root) != nil || root.Decode(&o) != nil || len(root.Content) == 0 {
-		return byName
-	}
-	paths := o.paths()
+	read := sync.OnceValue(func() map[id]string { // most documents have no problem to be found a place
+		var o outline
+		if yaml.Unmarshal(document, &root) != nil || root.Decode(&o) != nil || len(root.Content) == 0 {
+			return nil
+		}
+		return o.paths()
+	})
 	return func(i id, rest string) (string, int, int) {
-		path, ok := paths[i]
+		path, ok := read()[i]
 		if !ok {
 			return byName(i, rest)
 		}

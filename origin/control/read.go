@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"github.com/wedge-proxy/wedge/origin/store"
@@ -16,44 +17,66 @@ func (c *Control) Get(ctx context.Context, kind, name string) (Resource, error) 
 	if err := checkReadable(kind); err != nil {
 		return Resource{}, err
 	}
+	if kind != wire.KindModel {
+		r, err := c.store.Get(ctx, kind, name)
+		if errors.Is(err, store.ErrNotFound) {
+			err = failf(CodeNotFound, "there is no %s %q", kind, name)
+		}
+		return plain(&r), err
+	}
 	s, err := c.load(ctx)
 	if err != nil {
 		return Resource{}, err
 	}
 	if _, there := s.there[id{kind, name}]; !there {
-		return Resource{}, failf(CodeNotFound, "there is no %s %q", kind, name)
+		return Resource{}, failf(CodeNotFound, "there is no model %q", name)
 	}
-	return s.shown(kind, name)
+	return s.model(name)
 }
 
 // List returns up to limit resources of a kind whose names follow after, by their names' bytes, and the name after which
-// the next page begins, "" where there is none. 0 is as many as a page has, 1000.
+// the next page begins, "" where there is none for sure. 0 is as many as a page has, 1000.
 func (c *Control) List(ctx context.Context, kind, after string, limit int) (items []Resource, next string, err error) {
 	if err := checkReadable(kind); err != nil {
-		return nil, "", err
-	}
-	s, err := c.load(ctx)
-	if err != nil {
 		return nil, "", err
 	}
 	if limit <= 0 || limit > maxPage {
 		limit = maxPage
 	}
-	items = []Resource{}
-	for _, name := range s.names(kind) {
-		if name <= after && after != "" {
+	if kind == wire.KindModel {
+		items, err = c.models(ctx, after, limit)
+	} else {
+		var found []store.Resource
+		found, err = c.store.List(ctx, kind, after, limit)
+		items = make([]Resource, len(found))
+		for i := range found {
+			items[i] = plain(&found[i])
+		}
+	}
+	if len(items) == limit {
+		next = items[limit-1].Name
+	}
+	return items, next, err
+}
+
+// models is a page of models.
+func (c *Control) models(ctx context.Context, after string, limit int) ([]Resource, error) {
+	s, err := c.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := []Resource{}
+	for _, name := range s.names(wire.KindModel) {
+		if name <= after || len(items) == limit {
 			continue
 		}
-		if len(items) == limit {
-			return items, items[limit-1].Name, nil
-		}
-		r, err := s.shown(kind, name)
+		m, err := s.model(name)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		items = append(items, r)
+		items = append(items, m)
 	}
-	return items, "", nil
+	return items, nil
 }
 
 func checkReadable(kind string) error {
@@ -63,24 +86,27 @@ func checkReadable(kind string) error {
 	return checkKind(kind)
 }
 
-// shown is a resource as people see it.
-func (s *state) shown(kind, name string) (Resource, error) {
-	r := s.there[id{kind, name}]
-	shown := Resource{Kind: kind, Name: name, Version: s.version(kind, name), Created: r.Created, Updated: r.Updated, Body: r.Body}
-	if kind != wire.KindModel {
-		return shown, nil
-	}
+// plain is a resource as it is stored.
+func plain(r *store.Resource) Resource {
+	return Resource{Kind: r.Kind, Name: r.Name, Version: r.Version, Created: r.Created, Updated: r.Updated, Body: r.Body}
+}
+
+// model is a model with its versions.
+func (s *state) model(name string) (Resource, error) {
+	r := s.there[id{wire.KindModel, name}]
+	m := plain(&r)
+	m.Version = s.version(wire.KindModel, name)
 	var versions []any
 	for _, version := range versionsOf(maps.Keys(s.there), name) {
 		v := s.there[id{wire.KindVersion, wire.VersionName(name, version)}]
 		versions = append(versions, parseAny(v.Body))
-		if v.Updated.After(shown.Updated) {
-			shown.Updated = v.Updated
+		if v.Updated.After(m.Updated) {
+			m.Updated = v.Updated
 		}
 	}
 	var err error
-	shown.Body, err = withMember(r.Body, "versions", versions)
-	return shown, err
+	m.Body, err = withMember(r.Body, "versions", versions)
+	return m, err
 }
 
 // Catalog returns the whole catalog as JSON, and the head that it is of.

@@ -321,5 +321,8 @@ func (c *Control) turnTo(ctx context.Context, r *rollout, reason string, draw fu
 		}
 		return d, draw(d, &drawn)
 	}, resultOnly)
+	if err == nil {
+		c.options.Log.Info(reason, "model", r.Model, "version", r.Version)
+	}
 	return err
 }
