@@ -79,7 +79,8 @@ func compareResources(a, b Resource) int {
 func VersionName(model, version string) string { return model + "@" + version }
 
 // SplitCatalog reads a catalog and returns its entries as resources, sorted. Names are unique within a kind; what the
-// catalog's reader refuses, SplitCatalog does, with the same *Problems.
+// catalog's reader refuses, SplitCatalog does, with the same *Problems. Beyond that it refuses numbers that JSON does not
+// write so, such as 007.
 func SplitCatalog(name string, data []byte) ([]Resource, error) {
 	if _, err := ParseCatalog(name, data); err != nil {
 		return nil, err
@@ -152,11 +153,10 @@ func entryName(kind string, entry map[string]json.RawMessage) string {
 	return entryText(entry["name"])
 }
 
-// entryText is a scalar as the catalog's reader takes it: 1 and "1" are the same name.
+// entryText is the text of a string in JSON; any other valid value stands for itself: 1 and "1" are the same name.
 func entryText(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
+	if bytes.HasPrefix(raw, []byte(`"`)) {
+		return string(jsonscan.AppendDecoded(nil, raw[1:len(raw)-1]))
 	}
 	return string(raw)
 }
@@ -276,8 +276,8 @@ func appendEntries(dst []byte, entries []Resource, versions map[string][]Resourc
 
 // compareVersions compares names of versions' resources of one model, by their numbers.
 func compareVersions(a, b string) int {
-	x, xErr := semver.NewVersion(a[strings.IndexByte(a, '@')+1:])
-	y, yErr := semver.NewVersion(b[strings.IndexByte(b, '@')+1:])
+	x, xErr := semver.StrictNewVersion(a[strings.IndexByte(a, '@')+1:])
+	y, yErr := semver.StrictNewVersion(b[strings.IndexByte(b, '@')+1:])
 	if xErr != nil || yErr != nil {
 		return strings.Compare(a, b)
 	}
