@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -221,28 +220,4 @@ var oidCommonName = []int{2, 5, 4, 3}
 // ones.
 func onlyCommonName(subject pkix.Name) (string, bool) {
 	return subject.CommonName, len(subject.Names) == 1 && subject.Names[0].Type.Equal(oidCommonName)
-}
-
-// NodeOf tells which node a certificate identifies: one that this CA issued to a node, and that is good now. Who shows
-// it must have proven that the key is theirs.
-func (v *Vault) NodeOf(cert *x509.Certificate) (name string, err error) {
-	if cert == nil {
-		return "", fmt.Errorf("%w: there is none", ErrCertificate)
-	}
-	_, err = cert.Verify(x509.VerifyOptions{Roots: v.ca.pool, CurrentTime: v.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrCertificate, err)
-	}
-	// Verify takes a certificate without usages for one with all of them.
-	if cert.IsCA || !slices.Equal(cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) {
-		return "", fmt.Errorf("%w: it is not for clients alone", ErrCertificate)
-	}
-	name, ok := onlyCommonName(cert.Subject)
-	if !ok {
-		return "", fmt.Errorf("%w: its subject has more than a common name", ErrCertificate)
-	}
-	if err := wire.CheckName(name); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrCertificate, err)
-	}
-	return name, nil
 }

@@ -83,6 +83,9 @@ func TestANodeIsWhoItsCertificateSays(t *testing.T) {
 	name, err = openVault(t, s, Options{KEK: testKEK("first"), Now: now.Now}).NodeOf(cert)
 	require.NoError(t, err)
 	assert.Equal(t, "eu/edge-1", name, "other origins know it, too")
+	name, err = v.NodeOf(cert)
+	require.NoError(t, err)
+	assert.Equal(t, "eu/edge-1", name, "from memory")
 
 	_, _, err = v.IssueNode(csrOf(t, key, x509.CertificateRequest{}), "eu/edge-1")
 	require.NoError(t, err, "who asks for no name gets the one that it was given")
@@ -90,6 +93,8 @@ func TestANodeIsWhoItsCertificateSays(t *testing.T) {
 	now.advance(90*day + time.Second)
 	_, err = v.NodeOf(cert)
 	assert.ErrorIs(t, err, ErrCertificate, "expired")
+	_, err = openVault(t, s, Options{KEK: testKEK("first"), Now: now.Now}).NodeOf(cert)
+	assert.ErrorIs(t, err, ErrCertificate, "nor can it be verified")
 	now.advance(-90*day - time.Hour)
 	_, err = v.NodeOf(cert)
 	assert.ErrorIs(t, err, ErrCertificate, "not yet good")
@@ -167,10 +172,10 @@ func TestCertificatesThatAreNoNodes(t *testing.T) {
 		require.NoError(t, err)
 		return cert
 	}
-	signedByNode := func() *x509.Certificate {
-		template := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: "b"}, ExtKeyUsage: client,
+	signed := func(usage x509.KeyUsage, parent *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
+		template := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: "b"}, KeyUsage: usage, ExtKeyUsage: client,
 			NotBefore: now.Now().Add(-time.Hour), NotAfter: now.Now().Add(time.Hour)}
-		der, err := x509.CreateCertificate(rand.Reader, template, node, &nodesKey.PublicKey, nodesKey)
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &nodesKey.PublicKey, key)
 		require.NoError(t, err)
 		cert, err := x509.ParseCertificate(der)
 		require.NoError(t, err)
@@ -181,7 +186,8 @@ func TestCertificatesThatAreNoNodes(t *testing.T) {
 		"another CA's":       foreign,
 		"a server's":         leafOf(t, server),
 		"the CA's own":       v.ca.cert,
-		"one by a node":      signedByNode(),
+		"one by a node":      signed(x509.KeyUsageDigitalSignature, node, nodesKey),
+		"one to encrypt":     signed(x509.KeyUsageKeyEncipherment, v.ca.cert, v.ca.key),
 		"one for anything":   made(x509.Certificate{Subject: pkix.Name{CommonName: "a"}}),
 		"one for two things": made(x509.Certificate{Subject: pkix.Name{CommonName: "a"}, ExtKeyUsage: append(client, x509.ExtKeyUsageServerAuth)}),
 		"one without a name": made(x509.Certificate{ExtKeyUsage: client}),
@@ -190,13 +196,15 @@ func TestCertificatesThatAreNoNodes(t *testing.T) {
 			{Type: oidCommonName, Value: "b"}, {Type: oidCommonName, Value: "a"}}}, ExtKeyUsage: client}),
 	} {
 		t.Run(what, func(t *testing.T) {
-			name, err := v.NodeOf(cert)
-			require.ErrorIs(t, err, ErrCertificate)
-			assert.Empty(t, name)
+			for range 2 {
+				name, err := v.NodeOf(cert)
+				require.ErrorIs(t, err, ErrCertificate)
+				assert.Empty(t, name)
+			}
 		})
 	}
-	_, err = v.NodeOf(made(x509.Certificate{Subject: pkix.Name{CommonName: "a"}, ExtKeyUsage: client}))
-	assert.NoError(t, err, "the way that nodes' are made")
+	_, err = v.NodeOf(signed(x509.KeyUsageDigitalSignature, v.ca.cert, v.ca.key))
+	assert.NoError(t, err, "it is those differences that count")
 }
 
 func TestAServersCertificateNamesItsHosts(t *testing.T) {
@@ -254,4 +262,12 @@ func TestNodeAndOriginMeetOverTLS(t *testing.T) {
 	require.NoError(t, <-accepted)
 	assert.Equal(t, "edge-1", <-name)
 	require.NoError(t, c.Close())
+}
+
+func TestTheCertificatesThatAreRememberedAreBounded(t *testing.T) {
+	var c nodeCache
+	for i := range maxNodes + 10 {
+		c.put(sha256.Sum256([]byte{byte(i), byte(i >> 8)}), knownNode{})
+	}
+	assert.Len(t, c.known, 10)
 }

@@ -51,6 +51,7 @@ type Vault struct {
 	ca      *authority
 	signers signerCache
 	tokens  tokenCache
+	nodes   nodeCache
 }
 
 // Schema is the vault's tables. All of them go into a backup, where secrets stay encrypted.
