@@ -144,11 +144,15 @@ func TestCertificateMustComeFromTheCA(t *testing.T) {
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	f.on("GET /api/v1/tokens", reply(200, `{"items":[]}`))
+	err := open(t, strings.Replace(secure.URL, "https:", "http:", 1), Table).ListTokens(t.Context())
+	require.ErrorContains(t, err, "if it speaks TLS, ask for https://")
+	assert.Empty(t, f.lines())
+
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600))
 
 	stranger := open(t, secure.URL, Table)
-	err := stranger.ListTokens(t.Context())
+	err = stranger.ListTokens(t.Context())
 	require.ErrorContains(t, err, "--ca names the CA")
 	assert.Empty(t, f.lines(), "the token stays here")
 

@@ -52,13 +52,7 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 		_, err = d.Token()
 		return n, err
 	case string:
-		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}
-		if strings.Contains(v, "\n") && !strings.HasPrefix(v, "\n") && !restless.MatchString(v) {
-			n.Style = yaml.LiteralStyle
-		} else if strings.ContainsFunc(v, unicode.IsControl) {
-			n.Style = yaml.DoubleQuotedStyle
-		}
-		return n, nil
+		return yamlText(v), nil
 	case json.Number:
 		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: v.String()}
 		if strings.ContainsAny(n.Value, ".eE") {
@@ -69,6 +63,18 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v)}, nil
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
+}
+
+// yamlText stands over several lines where the text has them and stands well so.
+func yamlText(text string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+	switch {
+	case strings.Contains(text, "\n") && !strings.HasPrefix(text, "\n") && !restless.MatchString(text):
+		n.Style = yaml.LiteralStyle
+	case strings.ContainsFunc(text, unicode.IsControl):
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
 }
 
 // restless texts do not stand well as lines of their own: some begin or end with a space, or hold what is not shown.

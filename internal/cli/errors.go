@@ -117,7 +117,11 @@ func (c *Client) strange(response *http.Response) string {
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return "what answers at " + c.base.String() + " sends us elsewhere (" + status + "), and the token is for no other host; name the origin itself with --origin"
 	}
-	return "what answers at " + c.base.String() + " is not an origin of Wedge (" + status + "); correct --origin or WEDGE_ORIGIN"
+	advice := "correct --origin or WEDGE_ORIGIN"
+	if response.StatusCode == http.StatusBadRequest && c.base.Scheme == "http" {
+		advice = "if it speaks TLS, ask for https://"
+	}
+	return "what answers at " + c.base.String() + " is not an origin of Wedge (" + status + "); " + advice
 }
 
 // withoutToken takes the token out of what is shown.
