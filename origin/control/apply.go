@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -145,11 +146,8 @@ func (c *Control) Put(ctx context.Context, by By, kind, name string, body []byte
 // entriesOf takes the body of an entry apart, a model's with its versions.
 func entriesOf(kind, name string, body []byte) ([]wire.Resource, error) {
 	members := map[string]json.RawMessage{}
-	if err := json.Unmarshal(body, &members); err != nil {
-		return nil, failf(CodeInvalid, "cannot read the body of %s %q as a JSON object: %v", kind, name, err)
-	}
-	if err := yaml.Unmarshal(body, new(any)); err != nil && strings.Contains(err.Error(), "already defined") {
-		return nil, failf(CodeInvalid, "the body of %s %q has a member twice: %v", kind, name, err)
+	if err := readObject(body, members); err != nil {
+		return nil, failf(CodeInvalid, "cannot read the body of %s %q: %v", kind, name, err)
 	}
 	if err := nameMembers(kind, name, members); err != nil {
 		return nil, err
@@ -175,6 +173,17 @@ func entriesOf(kind, name string, body []byte) ([]wire.Resource, error) {
 		all = append(all, wire.Resource{Kind: wire.KindVersion, Name: wire.VersionName(name, version), Body: body})
 	}
 	return all, nil
+}
+
+// readObject reads the members of a JSON object, none of which may stand there twice, at any depth.
+func readObject(body []byte, members map[string]json.RawMessage) error {
+	if err := json.Unmarshal(body, &members); err != nil {
+		return fmt.Errorf("want a JSON object: %w", err)
+	}
+	if err := yaml.Unmarshal(body, new(any)); err != nil && strings.Contains(err.Error(), "already defined") {
+		return fmt.Errorf("a member stands there twice: %w", err)
+	}
+	return nil
 }
 
 // nameMembers fills in the members that make up a name, and refuses those that make up another.

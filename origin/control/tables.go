@@ -112,7 +112,7 @@ func (r request) keep(t *store.Tx, now time.Time, answer any) error {
 
 // keepProductions writes down which versions the draft brings into production.
 func (d *draft) keepProductions(t *store.Tx, head store.Head) error {
-	was := &draft{state: d.state, after: d.state.draft().after}
+	was := d.state.draft()
 	seen := map[string]bool{}
 	for _, i := range d.changed() {
 		model, _, _ := strings.Cut(i.name, "@")

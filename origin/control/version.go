@@ -68,17 +68,7 @@ func (d *draft) number(v *NewVersion, made *VersionMade, at placer) error {
 	if err != nil {
 		return err
 	}
-	is := x.version(wire.VersionName(v.Model, provisional))
-	hash := x.models[v.Model].VersionHash(is)
-	made.Hash = "sha256:" + hex.EncodeToString(hash[:])
-	made.Bump, made.Why = bumpFirst, "the model has no version yet"
-	if base != "" {
-		made.Bump, made.Why = bump(x.version(wire.VersionName(v.Model, base)), is, x.dialect)
-		made.Why = "compared with " + base + ": " + made.Why
-	}
-	if v.Bump != "" && base != "" {
-		made.Bump, made.Why = v.Bump, "it was asked for; "+made.Why
-	}
+	made.compare(x, base, v.Bump)
 	if made.Bump == bumpNone && given == "" {
 		return failf(CodeConflict, "the configuration is that of %s@%s; change something, or say which part of the number to bump", v.Model, base)
 	}
@@ -89,6 +79,23 @@ func (d *draft) number(v *NewVersion, made *VersionMade, at placer) error {
 	}
 	d.remove(wire.KindVersion, wire.VersionName(v.Model, provisional))
 	return d.putVersion(v.Model, made.Version, members)
+}
+
+// compare fills in the hash of the version that has the provisional number, and what it differs by from its base; asked
+// overrides that.
+func (made *VersionMade) compare(x *catalogs, base, asked string) {
+	is := x.version(wire.VersionName(made.Model, provisional))
+	hash := x.models[made.Model].VersionHash(is)
+	made.Hash = "sha256:" + hex.EncodeToString(hash[:])
+	if base == "" {
+		made.Bump, made.Why = bumpFirst, "the model has no version yet"
+		return
+	}
+	made.Bump, made.Why = bump(x.version(wire.VersionName(made.Model, base)), is, x.dialect)
+	made.Why = "compared with " + base + ": " + made.Why
+	if asked != "" {
+		made.Bump, made.Why = asked, "it was asked for; "+made.Why
+	}
 }
 
 // configuration is what the new version says, and the version to compare it with, "" for none.
@@ -105,8 +112,8 @@ func (d *draft) configuration(v *NewVersion) (members map[string]json.RawMessage
 		delete(members, "status")
 	}
 	if len(v.Body) > 0 {
-		if err := json.Unmarshal(v.Body, &members); err != nil {
-			return nil, "", failf(CodeInvalid, "cannot read the configuration as a JSON object: %v", err)
+		if err := readObject(v.Body, members); err != nil {
+			return nil, "", failf(CodeInvalid, "cannot read the configuration: %v", err)
 		}
 	}
 	if base = v.From; base == "" {
