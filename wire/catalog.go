@@ -1,6 +1,6 @@
-// Package wire holds what node, origin and CLI say to each other: the catalog as plain data, its strict
-// reader, its digest, and the bucketing that makes every node assign the same unit to the same arm.
-// It knows no transport and no storage.
+// Package wire holds what node, origin and CLI say to each other: the catalog as plain data, its strict reader, its
+// digest, the bucketing that makes every node assign the same unit to the same arm, and the resources, signed heads,
+// deltas, frames, messages and bundles in which a catalog reaches nodes. It knows no transport and no storage.
 package wire
 
 import "time"

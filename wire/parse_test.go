@@ -248,6 +248,34 @@ func TestLongCirclesAreShortened(t *testing.T) {
 		"m0@1.0.0 → m1@1.0.0 → m2@1.0.0 → m3@1.0.0 → m4@1.0.0 → m5@1.0.0 → … → m19@1.0.0 → m0@1.0.0", list[0].String())
 }
 
+func TestHeadersOfProviders(t *testing.T) {
+	with := func(fields string) string {
+		return strings.Replace(minimal, "dialect: openai", "dialect: openai, "+fields, 1)
+	}
+	c := parse(t, with(`headers: {X-Title: wedge, http-referer: "${SITE}"}, auth: api-key, azure_api_version: 2024-10-21, responses: false`))
+	assert.Equal(t, []Header{{"http-referer", "${SITE}"}, {"x-title", "wedge"}}, c.Providers[0].Headers)
+	assert.Equal(t, "2024-10-21", c.Providers[0].AzureVersion)
+	assert.True(t, c.Providers[0].NoResponses)
+	for fields, want := range map[string]string{
+		`headers: [a]`:                     "providers[0].headers: want a mapping of headers, found a list",
+		`headers: {"a b": x}`:              `providers[0].headers.a b: "a b" is not the name of a header`,
+		`headers: {Authorization: x}`:      "providers[0].headers.Authorization: authorization is the node's own to send; use api_key and auth for credentials",
+		`headers: {a: x, A: y}`:            "providers[0].headers.A: a stands there twice",
+		`headers: {a: 1}`:                  "providers[0].headers.a: want a string, found a number; put it in quotes",
+		`azure_api_version: soon`:          `providers[0].azure_api_version: "soon" is not a version of Azure's API; want one such as 2024-10-21`,
+		`azure_api_version: 7`:             "providers[0].azure_api_version: want a string, found a number; put it in quotes",
+		`responses: maybe`:                 "providers[0].responses: want true or false, found a string",
+		`region: "` + "\t" + `"`:           "providers[0].region: want 1 to 1024 bytes without control characters",
+		`limits: {in_flight: 0}`:           "providers[0].limits.in_flight: 0 is out of range; want 1 to 1000000",
+		`headers: {"X-Api-Key": "sk-123"}`: "providers[0].headers.X-Api-Key: x-api-key is the node's own to send; use api_key and auth for credentials",
+	} {
+		list := problems(t, with(fields))
+		assert.Equal(t, want, list[0].Path+": "+list[0].Message)
+	}
+	list := problems(t, strings.Replace(minimal, "dialect: openai", "dialect: gemini, azure_api_version: preview", 1))
+	assert.Equal(t, "only providers of the dialect openai have deployments of Azure's", list[0].Message)
+}
+
 func TestProblemsIsAnError(t *testing.T) {
 	_, err := ParseCatalog("f.yaml", []byte("modles: []\n"))
 	require.EqualError(t, err, `f.yaml:1:1: modles: unknown field "modles"; did you mean "models"?`)

@@ -89,6 +89,7 @@ func TestSpellingsSurviveTheSplit(t *testing.T) {
 			{"version": "1.0.0", "status": "production", "targets": [{"provider": "p", "model": "a", "weight": 2, "timeout": "500ms"}], "params": {"a": "b", "n": 1.50}},
 			{"version": "1.1.0", "targets": [{"provider": "p", "model": "a", "weight": 3, "timeout": "500ms"}], "params": {"n": 2, "a": "b"}}]}],
 		"prices": [{"provider": "p", "model": "2024-01-01", "input": 0.250}],
+		"prompts": [{"name": "007", "version": "1.0.0", "template": "two\nlines: \u0001\n"}, {"name": "true", "version": "1.0.0", "template": "a b"}],
 		"providers": [{"name": "p", "dialect": "openai", "base_url": "http:\/\/127.0.0.1\/v1"}],
 		"keys": [{"name": "k", "id": "wk_abc123def456", "hash": "sha256:` + strings.Repeat("ab", 32) + `", "models": ["*"], "rate": {"requests": "10k/m"}}]}`
 	spelt := `
@@ -113,6 +114,15 @@ prices:
   - {provider: p, model: 2024-01-01, input: 0.250}
 keys:
   - {name: k, id: wk_abc123def456, hash: "sha256:` + strings.Repeat("ab", 32) + `", models: ["*"], rate: {requests: 10k/m}}
+prompts:
+  - name: '007'
+    version: 1.0.0
+    template: "two\nlines: \x01\n"
+  - name: !!str true
+    version: 1.0.0
+    template: >-
+      a
+      b
 `
 	want, got := split(t, plain), split(t, spelt)
 	require.Len(t, got, len(want))
