@@ -65,7 +65,11 @@ func (c *call) decode(v any) error {
 	if !utf8.Valid(text) {
 		return invalid("the body is not UTF-8")
 	}
-	if err := uniqueMembers(json.NewDecoder(bytes.NewReader(text)), 0); err != nil {
+	err = uniqueMembers(json.NewDecoder(bytes.NewReader(text)), 0)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("it breaks off")
+	}
+	if err != nil {
 		return invalid("cannot read the body as JSON: %v", err)
 	}
 	if err := wire.DecodeStrict(text, v); err != nil {
