@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -225,7 +226,35 @@ func TestListPages(t *testing.T) {
 		require.Len(t, rest, 1)
 		assert.Equal(t, "openai", rest[0].Name)
 		assert.Empty(t, next)
+		o.apply(strings.ReplaceAll(basic, "name: bot", "name: ant"))
+		models, next, err := o.List(t.Context(), "model", "ant", 0)
+		require.NoError(t, err)
+		require.Len(t, models, 1)
+		assert.Contains(t, string(models[0].Body), `"versions":[{`)
+		assert.Empty(t, next)
+		_, next, err = o.List(t.Context(), "model", "", 1)
+		require.NoError(t, err)
+		assert.Equal(t, "ant", next)
+		for _, kind := range []string{"model", "provider", "secret"} {
+			_, err = o.Get(t.Context(), kind, "nobody")
+			assert.Equal(t, http.StatusNotFound, mustFail(t, err, CodeNotFound).Status())
+		}
 		_, _, err = o.List(t.Context(), "rollout", "", 0)
 		mustFail(t, err, CodeInvalid)
 	})
+}
+
+// Problems are told where people wrote what is wrong, however they wrote it.
+func TestPlaces(t *testing.T) {
+	o := newOrigin(t, databases["sqlite"](t))
+	o.apply(basic)
+	for document, want := range map[string]string{
+		"x: &x {provider: nobody, model: m}\n": "1:1: x: unknown field",
+		"prompts: [{name: p, version: 1.0.0, template: t}]\nmodels:\n- name: m\n  versions:\n  - version: 1.0.0\n    prompt: p@2.0.0\n    targets: [{provider: openai, model: m}]\n": `6:13: models[0].versions[0].prompt: there is no prompt "p@2.0.0"`,
+		"models:\n- name: m\n  versions:\n  - version: 1.0.0\n    targets: &t [{provider: nobody, model: m}]\n  - version: 1.1.0\n    targets: *t\n":                                 `5:29: models[0].versions[0].targets[0].provider: there is no provider`,
+		`{"keys":[{"name":"k","id":"wk_abcabcabcabc","hash":"sha256:` + strings.Repeat("0", 64) + `","models":["bat"]}]}`:                                                            `keys[0].models[0]: there is no model "bat"`,
+	} {
+		_, err := o.Apply(t.Context(), ann, Apply{Name: "c.yaml", Catalog: []byte(document)})
+		mustFail(t, err, CodeInvalid, want)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -157,6 +158,21 @@ func TestGatesThatAreShut(t *testing.T) {
 		mustFail(t, err, CodeStep)
 		_, err = o.Promote(ctx, By{}, Promotion{Model: "bot", Version: "1.0.0", To: archived})
 		mustFail(t, err, CodeInvalid, "actor")
+	})
+}
+
+// A promotion that would leave a reference without meaning is stopped by the gate of the catalog.
+func TestCatalogGate(t *testing.T) {
+	onEach(t, func(t *testing.T, o *origin) {
+		o.apply(basic)
+		o.staged()
+		o.apply("models:\n  - name: other\n    versions: [{version: 1.0.0, fallback: [bot@staging], targets: [{provider: openai, model: gpt}]}]\n")
+		for _, p := range []Promotion{{Model: "bot", Version: "1.1.0"}, canary} {
+			_, err := o.Promote(t.Context(), ann, p)
+			e := mustFail(t, err, CodeGate, "version/other@1.0.0.fallback[0]")
+			assert.Equal(t, map[string]string{"catalog": "shut"}, gatesOf(e.Gates))
+			assert.Equal(t, http.StatusUnprocessableEntity, e.Status())
+		}
 	})
 }
 
