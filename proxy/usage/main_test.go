@@ -35,7 +35,7 @@ type disk struct {
 	values  map[string][]byte
 	refuses bool
 	syncs   int
-	write   func(key string) error // asked before each Put and Delete, if there is one
+	write   func() error // asked before each Put and Delete, if there is one
 }
 
 func newDisk() *disk { return &disk{values: map[string][]byte{}} }
@@ -55,34 +55,31 @@ func (d *disk) Get(key []byte) ([]byte, error) {
 	return nil, store.ErrNotFound
 }
 
-func (d *disk) allowed(key []byte) error {
+// errTold is the error of a write that is told to have failed, but did not.
+var errTold = errors.New("the disk did not answer")
+
+// change makes a change as far as the disk is willing to.
+func (d *disk) change(make func()) (err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.refuses {
 		return errFull
 	}
 	if d.write != nil {
-		return d.write(string(key))
+		err = d.write()
 	}
-	return nil
+	if err == nil || errors.Is(err, errTold) {
+		make()
+	}
+	return err
 }
 
 func (d *disk) Put(key, value []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.allowed(key); err != nil {
-		return err
-	}
-	d.values[string(key)] = bytes.Clone(value)
-	return nil
+	return d.change(func() { d.values[string(key)] = bytes.Clone(value) })
 }
 
 func (d *disk) Delete(key []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.allowed(key); err != nil {
-		return err
-	}
-	delete(d.values, string(key))
-	return nil
+	return d.change(func() { delete(d.values, string(key)) })
 }
 
 func (d *disk) keys(prefix string) (keys []string) {

@@ -36,7 +36,7 @@ type renamed struct {
 	Base int64  `json:"base"`
 }
 
-// leftovers finds what earlier lives left in the store. It changes nothing there.
+// leftovers finds what earlier lives left in the store.
 func (j *journal) leftovers() (spool, error) {
 	s := spool{names: map[string]renamed{}}
 	err := j.kv.Each([]byte(prefixName), func(key, value []byte) error {
@@ -58,9 +58,16 @@ func (j *journal) leftovers() (spool, error) {
 			return err
 		})
 	}
+	used := map[string]bool{}
 	for r, size := range sizes {
 		r.size = size
 		s.push(r)
+		used[r.life] = true
+	}
+	for life := range s.names {
+		if !used[life] && err == nil {
+			_ = j.kv.Delete([]byte(prefixName + life)) // the next life tries again
+		}
 	}
 	slices.SortFunc(s.reports, func(a, b report) int {
 		if a.life != b.life {

@@ -133,27 +133,29 @@ func (k *Key) clone() Key {
 // drainAtOnce is how many cells are read while Add may have to wait.
 const drainAtOnce = 128
 
-// drain hands what was added to each cell to take, and forgets it.
-func (s *stripe) drain(take func(c *cell)) {
-	var taken [drainAtOnce]cell
-	for {
-		s.mu.Lock()
-		rest := max(0, len(s.dirty)-drainAtOnce)
-		last := s.dirty[rest:]
-		for i, c := range last {
-			taken[i] = *c
-			c.counts, c.dirty = counts{}, false
-		}
-		clear(last)
-		s.dirty = s.dirty[:rest]
-		s.mu.Unlock()
-		for i := range last {
-			take(&taken[i])
-		}
-		if rest == 0 {
-			return
+// drain hands what was added to each cell to take, and forgets it. room is given back, grown.
+func (s *stripe) drain(room []cell, take func(c *cell)) []cell {
+	for more := true; more; {
+		room, more = s.some(room[:0])
+		for i := range room {
+			take(&room[i])
 		}
 	}
+	return room
+}
+
+// some copies what was added to some cells, forgets it, and tells whether there are more.
+func (s *stripe) some(room []cell) (copies []cell, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := max(0, len(s.dirty)-drainAtOnce)
+	for i, c := range s.dirty[rest:] {
+		room = append(room, *c)
+		c.counts, c.dirty = counts{}, false
+		s.dirty[rest+i] = nil
+	}
+	s.dirty = s.dirty[:rest]
+	return room, rest > 0
 }
 
 // keepRounds is for how many reports a cell is remembered that nothing is added to: an hour's rows are over some time.

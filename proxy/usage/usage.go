@@ -72,6 +72,7 @@ type Usage struct {
 	late    *sums     // what of open is not in the journal yet
 	since   time.Time // when open began; zero while it is empty
 	seq     int64     // open's number
+	room    []cell    // for drain
 	spool   spool
 	failure error // of the last write
 
@@ -79,7 +80,7 @@ type Usage struct {
 	changed chan struct{}
 }
 
-// New reads what earlier lives left behind in kv. Nothing is written before Run.
+// New finds what earlier lives left behind in kv. No two may use a kv at once.
 func New(kv KV, o Options) (*Usage, error) {
 	o.fill()
 	u := &Usage{o: o, open: newSums(), late: newSums(), seq: 1, changed: make(chan struct{}, 1)}
@@ -210,7 +211,7 @@ func (u *Usage) flush() error {
 func (u *Usage) drain() {
 	limit := u.spool.limit(u.o.MaxRows, u.o.MaxSpool)
 	for i := range u.stripes {
-		u.stripes[i].drain(func(c *cell) {
+		u.room = u.stripes[i].drain(u.room, func(c *cell) {
 			u.open.add(&c.key, &c.counts, limit)
 			u.late.add(&c.key, &c.counts, limit)
 		})
