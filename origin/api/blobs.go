@@ -25,6 +25,7 @@ func (c *call) putBlob() error {
 		if err := c.store.PutBlob(c.r.Context(), digest, bytes.NewReader(nil)); err != nil { // keeps it for longer
 			return err
 		}
+		c.status = http.StatusOK
 		return c.send(BlobStored{digest, blob.Size})
 	}
 	defer c.arriveWithin(blobTime)()
@@ -35,7 +36,6 @@ func (c *call) putBlob() error {
 	if err != nil {
 		return err
 	}
-	c.status = http.StatusCreated
 	return c.send(BlobStored{digest, blob.Size})
 }
 

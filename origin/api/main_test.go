@@ -46,6 +46,8 @@ prices:
   - {provider: openai, model: gpt, input: 1.5, output: 2.00}
 `
 
+var schemasOf = []store.Schema{vault.Schema(), ledger.Schema(), control.Schema()}
+
 // server is an API with a real store, control, vault and ledger, over HTTP.
 type server struct {
 	t      testing.TB
@@ -63,9 +65,7 @@ type server struct {
 func newServer(t testing.TB, change ...func(*Options)) *server {
 	t.Helper()
 	ctx := context.Background()
-	db, err := store.Open(ctx, store.Options{
-		URL: filepath.Join(t.TempDir(), "origin.db"), Schemas: []store.Schema{vault.Schema(), ledger.Schema(), control.Schema()},
-	})
+	db, err := store.Open(ctx, store.Options{URL: filepath.Join(t.TempDir(), "origin.db"), Schemas: schemasOf})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	keys, err := vault.Open(ctx, db, vault.Options{KEK: [32]byte{1}})
