@@ -20,10 +20,10 @@ var errDeclined = errors.New("nothing was changed: you did not agree")
 
 // Apply shows what a catalog changes, asks whoever watches, and makes the change.
 func (s *Session) Apply(ctx context.Context, c *Catalog, o Apply) error {
-	if err := s.sendBlobs(ctx, c); err != nil {
-		return fmt.Errorf("cannot apply %s: %w", c.name, err)
+	planned, plan, err := s.plan(ctx, c, o.Prune)
+	if err != nil && o.DryRun {
+		return fmt.Errorf("cannot tell what %s would change: %w", c.name, err)
 	}
-	planned, plan, err := s.apply(ctx, c, o.Prune, true)
 	if err != nil {
 		return fmt.Errorf("cannot apply %s: %w", c.name, err)
 	}
@@ -56,6 +56,14 @@ func (s *Session) Apply(ctx context.Context, c *Catalog, o Apply) error {
 		t.line("%s", done.made())
 		return nil
 	})
+}
+
+// plan asks what the catalog would change. The origin tries policies for that, so it needs their files.
+func (s *Session) plan(ctx context.Context, c *Catalog, prune bool) (answer []byte, r *Result, err error) {
+	if err := s.sendBlobs(ctx, c); err != nil {
+		return nil, nil, err
+	}
+	return s.apply(ctx, c, prune, true)
 }
 
 // showPlan shows what will change to whoever may still say no: beside the answer, where the answer is for a program.

@@ -267,6 +267,15 @@ func TestErrorsAreOneClearLine(t *testing.T) {
 	}
 }
 
+func TestFailuresOfTheOriginNameTheRequest(t *testing.T) {
+	f := newFake(t).on("GET /api/v1/fleet", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "ABC")
+		reply(500, `{"error":{"code":"internal","message":"the origin failed; its log tells why"}}`)(w, r)
+	})
+	require.EqualError(t, open(t, f.URL, Table).Fleet(t.Context()),
+		"cannot get the state of the fleet: the origin failed; its log tells why (request ABC)")
+}
+
 func TestProblemsAndGatesAreDetails(t *testing.T) {
 	f := newFake(t).on("POST /api/v1/models/m/promote", reply(422, `{"error":{"code":"gate_failed","message":"a gate is shut",
 		"problems":[{"line":3,"column":5,"path":"models[0].unit","message":"unknown"},{"path":"keys[0]","message":"twice"},{"message":"empty"}],

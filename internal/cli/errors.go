@@ -24,7 +24,8 @@ type Error struct {
 	Problems []wire.Problem `json:"problems"`
 	Gates    []Gate         `json:"gates"`
 
-	file string // that the problems' lines are in
+	file    string // that the problems' lines are in
+	request string // the request's name in the origin's log; "" for failures that are not the origin's
 }
 
 // Error is the message, and what to do where that depends on how the origin was asked.
@@ -38,6 +39,9 @@ func (e *Error) Error() string {
 		if e.Code == "conflict" {
 			return e.Message + "; look at what there is now, and try again"
 		}
+	}
+	if e.request != "" {
+		return e.Message + " (request " + e.request + ")"
 	}
 	return e.Message
 }
@@ -99,6 +103,9 @@ func (c *Client) readError(response *http.Response) error {
 	e := answer.Error
 	e.Status = response.StatusCode
 	e.Message = c.withoutToken(oneLine(e.Message))
+	if e.Status >= http.StatusInternalServerError {
+		e.request = oneLine(response.Header.Get("X-Request-Id"))
+	}
 	for i := range e.Problems {
 		e.Problems[i].Message = c.withoutToken(e.Problems[i].Message)
 	}
