@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -23,6 +24,7 @@ type exchange struct {
 	id      string
 	pattern string
 	actor   string
+	quiet   bool // probes ask all the time
 	status  int
 	bytes   int64
 }
@@ -66,7 +68,11 @@ func (a *API) finish(x *exchange, r *http.Request) {
 	}
 	took := time.Since(x.began)
 	a.meters.count(x, r.Method, took)
-	a.log.Info("request", "id", x.id, "method", r.Method, "path", r.URL.Path, "status", x.status, "bytes", x.bytes,
+	level := slog.LevelInfo
+	if x.quiet {
+		level = slog.LevelDebug
+	}
+	a.log.Log(r.Context(), level, "request", "id", x.id, "method", r.Method, "path", r.URL.Path, "status", x.status, "bytes", x.bytes,
 		"ms", float64(took.Microseconds())/1000, "actor", x.actor, "client", r.RemoteAddr)
 	if panicked != nil {
 		panic(http.ErrAbortHandler)

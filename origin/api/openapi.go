@@ -56,6 +56,7 @@ func (r *route) operation(s *schemas) object {
 		"summary": r.about, "operationId": r.id(),
 		"responses": object{strconv.Itoa(r.status): success, "default": object{"$ref": "#/components/responses/Failure"}},
 		"security":  []any{},
+		"tags":      []string{r.tag()},
 	}
 	if r.role != anyone {
 		o["security"], o["x-role"] = []any{object{"token": []string{}}}, r.role
@@ -70,6 +71,16 @@ func (r *route) operation(s *schemas) object {
 		o["parameters"] = parameters
 	}
 	return o
+}
+
+// tag is what the operation belongs to: the first part of its path.
+func (r *route) tag() string {
+	path, ok := strings.CutPrefix(r.path, v1)
+	if !ok {
+		return "system"
+	}
+	tag, _, _ := strings.Cut(path, "/")
+	return tag
 }
 
 var wildcard = regexp.MustCompile(`\{(\w+)(?:\.\.\.)?\}`)

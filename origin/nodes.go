@@ -1,0 +1,33 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/origin/fleet"
+	"github.com/wedge-proxy/wedge/origin/ledger"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// newFleet makes the fleet, whose nodes may come without TLS where the origin listens on this machine only.
+func (o *Origin) newFleet(metrics *obs.Registry) (*fleet.Fleet, error) {
+	return fleet.New(fleet.Options{
+		Store: o.store, Vault: o.vault, Book: o.book, Log: o.options.Log, NoWaves: o.options.NoWaves, Metrics: metrics,
+		Plain: func(r *http.Request) bool { return r.TLS == nil && o.tls == nil },
+	})
+}
+
+// book tells the fleet what the ledger says of a report.
+func (o *Origin) book(ctx context.Context, node string, r *wire.Report) (wire.ReportReply, error) {
+	reply, err := o.ledger.Book(ctx, node, r)
+	switch {
+	case errors.Is(err, ledger.ErrGap):
+		err = fmt.Errorf("%w: %w", fleet.ErrGap, err)
+	case errors.Is(err, ledger.ErrReport):
+		err = fmt.Errorf("%w: %w", fleet.ErrReport, err)
+	}
+	return reply, err
+}
