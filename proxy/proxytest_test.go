@@ -23,6 +23,8 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/dialect/anthropic"
 	"github.com/wedge-proxy/wedge/proxy/dialect/gemini"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
+	"github.com/wedge-proxy/wedge/proxy/usage"
+	"github.com/wedge-proxy/wedge/store"
 	"github.com/wedge-proxy/wedge/store/memory"
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -40,6 +42,15 @@ func TestMain(m *testing.M) {
 type memoryTier struct{ *memory.Cache[*cache.Entry] }
 
 func (m memoryTier) Set(key [32]byte, e *cache.Entry, ttl time.Duration) { m.Cache.Set(key, e, ttl) }
+
+// noDisk is a usage.KV that is empty.
+type noDisk struct{}
+
+func (noDisk) Get([]byte) ([]byte, error)                       { return nil, store.ErrNotFound }
+func (noDisk) Put(_, _ []byte) error                            { return nil }
+func (noDisk) Delete([]byte) error                              { return nil }
+func (noDisk) Each([]byte, func(key, value []byte) error) error { return nil }
+func (noDisk) Sync() error                                      { return nil }
 
 const (
 	testKey   = "wk_abcdefghijkl_0123456789abcdefghijklmnopqrstuv"
@@ -62,9 +73,11 @@ func newTestServer(tb testing.TB, catalog string) *Server {
 	require.NoError(tb, err)
 	tb.Cleanup(m.Close)
 	log := obs.NewAccessLog(io.Discard)
+	sums, err := usage.New(noDisk{}, usage.Options{})
+	require.NoError(tb, err)
 	s, err := New(Options{
 		Node: "test", Cache: cache.New(cache.Options{Memory: memoryTier{m}}), Dialects: testDialects(),
-		AccessLog: log, Registry: obs.NewRegistry(),
+		AccessLog: log, Registry: obs.NewRegistry(), Usage: sums,
 	})
 	require.NoError(tb, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -27,6 +27,7 @@ func (w *world) begin() {
 	var err error
 	w.u, err = New(w.disk, Options{Now: w.clock.Now, MaxRows: 4})
 	require.NoError(w, err)
+	w.u.journal.most = 3
 	w.unsafe = 0
 }
 

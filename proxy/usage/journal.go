@@ -25,7 +25,7 @@ const (
 // foldParts is of how many parts a report under way consists before they are put together.
 const foldParts = 200
 
-func (j *journal) long() bool { return j.part-j.first >= foldParts }
+func (j *journal) long() bool { return j.part-j.first >= j.most }
 
 // journal writes down what belongs to the report under way. A report's rows are its record's, if there is one, and those of
 // the parts after it: so it does not matter where a process dies. It is not safe for concurrent use.
@@ -34,6 +34,7 @@ type journal struct {
 	life  string
 	first uint32 // the first part that no record stands for
 	part  uint32 // the next one
+	most  uint32 // parts that no record stands for, before there is to be one
 	dirty bool   // something is not synced
 	buf   []byte
 }

@@ -87,7 +87,7 @@ func New(kv KV, o Options) (*Usage, error) {
 	for i := range u.stripes {
 		u.stripes[i].init(o.MaxRows)
 	}
-	u.journal = journal{kv: kv, life: newLife(o.Now())}
+	u.journal = journal{kv: kv, life: newLife(o.Now()), most: foldParts}
 	left, err := u.journal.leftovers()
 	if err != nil {
 		return nil, fmt.Errorf("usage: cannot read the reports that an earlier run left in the node's store: %w", err)
