@@ -19,14 +19,21 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/wedge-proxy/wedge/internal/testkit"
 	"github.com/wedge-proxy/wedge/origin/store"
+	"github.com/wedge-proxy/wedge/origin/store/pgtest"
 	"github.com/wedge-proxy/wedge/origin/vault"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.Main(m, goleak.Cleanup(func(code int) {
+		pgtest.Stop()
+		os.Exit(code)
+	}))
+}
 
 // running is an origin that answers.
 type running struct {
