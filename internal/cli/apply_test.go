@@ -263,9 +263,5 @@ func TestDownloads(t *testing.T) {
 
 	require.NoError(t, s.Bundle(t.Context(), ""))
 	assert.Equal(t, "bytes", s.out.String())
-	require.NoError(t, s.Bundle(t.Context(), os.DevNull))
-	info, err = os.Stat(os.DevNull)
-	require.NoError(t, err)
-	assert.False(t, info.Mode().IsRegular(), "a device is not replaced")
 	require.ErrorContains(t, s.Bundle(t.Context(), filepath.Join(dir, "none", "out")), "cannot export the bundle: ")
 }
