@@ -1,0 +1,46 @@
+package ledger
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/origin/store/pgtest"
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// BenchmarkBook books reports of 20 rows from many nodes at once, and folds them.
+func BenchmarkBook(b *testing.B) {
+	for name, url := range map[string]string{"sqlite": filepath.Join(b.TempDir(), "origin.db"), "postgres": ""} {
+		b.Run(name, func(b *testing.B) {
+			if url == "" {
+				url = pgtest.Database(b)
+			}
+			l := open(b, url)
+			var rows []wire.Usage
+			for i := range 20 {
+				u := row("1.0.0", 10)
+				u.Key, u.Latency = fmt.Sprint("k", i), []int64{1, 2, 3, 4}
+				rows = append(rows, u)
+			}
+			var node atomic.Int64
+			b.SetParallelism(4)
+			b.ResetTimer()
+			b.RunParallel(func(p *testing.PB) {
+				name := fmt.Sprint("node-", node.Add(1))
+				for seq := int64(1); p.Next(); seq++ {
+					_, err := l.Book(b.Context(), name, report(seq, rows...))
+					require.NoError(b, err)
+				}
+			})
+			booked := b.Elapsed()
+			require.NoError(b, l.Fold(b.Context()))
+			b.ReportMetric(float64(b.N)/booked.Seconds(), "booked/s")
+			b.ReportMetric(float64(b.N)/(b.Elapsed()-booked).Seconds(), "folded/s")
+			require.Equal(b, int64(b.N)*200, all(b, l)[0].Requests)
+		})
+	}
+}
