@@ -171,6 +171,21 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	assert.Equal(t, "colour", f.Problems[0].Path)
 }
 
+func TestTextsThatNoDatabaseTakes(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	for _, path := range []string{
+		"/api/v1/providers/a%00b", "/api/v1/providers/a%ff", "/api/v1/audit/provider/a%00", "/api/v1/audit/%ff/a", "/api/v1/nodes?after=%00",
+		"/api/v1/nodes/%00", "/api/v1/providers?after=%ff",
+	} {
+		s.do(get, path, "").failed(http.StatusBadRequest, codeInvalid, "UTF-8")
+	}
+	const path = "/api/v1/providers/new"
+	s.do(put, path, provider, "X-Reason", "\xff").failed(http.StatusBadRequest, codeInvalid, "UTF-8")
+	s.do(put, path+"?reason="+strings.Repeat("x", 5000), provider).failed(http.StatusBadRequest, codeInvalid)
+	s.do(put, "/api/v1/providers/"+strings.Repeat("x", 300), provider).failed(http.StatusBadRequest, codeInvalid)
+}
+
 func TestPages(t *testing.T) {
 	s := newServer(t)
 	var catalog strings.Builder

@@ -132,9 +132,25 @@ func (c *call) checkQuery() error {
 		if len(values) > 1 {
 			return invalid("the parameter %q stands there twice", name)
 		}
+		if !isText(values[0]) {
+			return invalid("the parameter %q is no text in UTF-8", name)
+		}
 	}
 	return nil
 }
+
+// checkPath refuses names that the database cannot have.
+func (c *call) checkPath() error {
+	for _, name := range []string{c.r.PathValue("kind"), c.name(), c.r.Header.Get("X-Reason")} {
+		if !isText(name) {
+			return invalid("%q is no text in UTF-8", name)
+		}
+	}
+	return nil
+}
+
+// isText tells whether every database takes a text.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 var paramReason = param{"reason", "string", "why, for the audit trail; the header X-Reason does the same"}
 

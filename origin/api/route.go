@@ -98,6 +98,9 @@ func (c *call) admit() error {
 	if err := c.identify(); err != nil {
 		return err
 	}
+	if err := c.checkPath(); err != nil {
+		return err
+	}
 	return c.checkQuery()
 }
 
