@@ -49,7 +49,6 @@ func Open(o Options) (*Client, error) {
 	}
 	if a.base.Scheme == "http" {
 		dialer.Control = onlyLoopback
-		transport.Proxy = nil
 	}
 	return &Client{base: a.base, token: a.token, wait: sleep, http: &http.Client{
 		Transport:     transport,

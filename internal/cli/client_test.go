@@ -51,14 +51,6 @@ func TestPlainHTTPLooksWhereTheNameLeads(t *testing.T) {
 	assert.NotContains(t, err.Error(), testToken)
 }
 
-func TestProxiesNeverSeePlainHTTP(t *testing.T) {
-	proxy := newFake(t)
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	s := open(t, "http://127.0.0.1:1", Table)
-	require.Error(t, s.Fleet(t.Context()))
-	assert.Empty(t, proxy.lines())
-}
-
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere := newFake(t)
 	f := newFake(t).on("GET /api/v1/fleet", func(w http.ResponseWriter, r *http.Request) {
@@ -274,6 +266,12 @@ func TestFailuresOfTheOriginNameTheRequest(t *testing.T) {
 	})
 	require.EqualError(t, open(t, f.URL, Table).Fleet(t.Context()),
 		"cannot get the state of the fleet: the origin failed; its log tells why (request ABC)")
+
+	f.on("GET /api/v1/tokens", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "ABC")
+		reply(400, `{"error":{"code":"invalid","message":"this has no parameter"}}`)(w, r)
+	})
+	require.EqualError(t, open(t, f.URL, Table).ListTokens(t.Context()), "cannot list the tokens: this has no parameter", "whose fault it is counts")
 }
 
 func TestProblemsAndGatesAreDetails(t *testing.T) {
