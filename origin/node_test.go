@@ -97,7 +97,12 @@ func (n *node) hello() {
 	n.t.Helper()
 	var welcome wire.Welcome
 	hello := wire.Hello{Schema: wire.SyncSchema, Version: "test", Region: "eu", Incarnation: "one", Epoch: n.at.Epoch, Rev: n.at.Rev}
-	require.Equal(n.t, http.StatusOK, n.post(wire.PathHello, hello, &welcome))
+	testkit.Eventually(n.t, 5*time.Second, func() error {
+		if status := n.post(wire.PathHello, hello, &welcome); status != http.StatusOK {
+			return fmt.Errorf("the status is %d", status) // 503 until the origin has read its database
+		}
+		return nil
+	})
 	n.session = welcome.Session
 }
 

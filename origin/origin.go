@@ -158,7 +158,7 @@ func (o *Origin) openVault(ctx context.Context) (err error) {
 func storeOptions(url string) store.Options {
 	return store.Options{
 		URL: url, Blobs: blobsOf,
-		Schemas: []store.Schema{vault.Schema(), ledger.Schema(), fleet.Schema(), control.Schema()},
+		Schemas: []store.Schema{vault.Schema(), ledger.Schema(), fleet.Schema(), control.Schema(), api.Schema()},
 	}
 }
 

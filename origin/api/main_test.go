@@ -46,7 +46,7 @@ prices:
   - {provider: openai, model: gpt, input: 1.5, output: 2.00}
 `
 
-var schemasOf = []store.Schema{vault.Schema(), ledger.Schema(), control.Schema()}
+var schemasOf = []store.Schema{vault.Schema(), ledger.Schema(), control.Schema(), Schema()}
 
 // server is an API with a real store, control, vault and ledger, over HTTP.
 type server struct {

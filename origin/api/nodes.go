@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wedge-proxy/wedge/origin/fleet"
@@ -61,7 +63,7 @@ func (c *call) invite(i Invite) (Invited, error) {
 	if c.options.Plain {
 		token.CA = nil
 	}
-	c.note("node invited", "node", i.Name, "region", i.Region, "until", expires)
+	c.note("node.invite", i.Name, "region "+strconv.Quote(i.Region)+", until "+expires.Format(time.RFC3339))
 	return Invited{Token: token.String(), Expires: token.Expires}, nil
 }
 
@@ -71,19 +73,21 @@ type Why struct {
 }
 
 // step pins, unpins, drains or undrains a node.
-func step(verb string, on bool) func(c *call, why Why) (fleet.Node, error) {
+func step(verb string) func(c *call, why Why) (fleet.Node, error) {
 	return func(c *call, why Why) (fleet.Node, error) {
 		if why.Reason == "" {
 			why.Reason = c.reason()
 		}
 		f, change := c.options.Fleet, c.options.Fleet.Pin
-		if verb == "drain" {
+		base, off := strings.CutPrefix(verb, "un")
+		if base == "drain" {
 			change = f.Drain
 		}
-		if err := change(c.r.Context(), c.name(), on, why.Reason); err != nil {
+		if err := change(c.r.Context(), c.name(), !off, why.Reason); err != nil {
 			return fleet.Node{}, err
 		}
-		c.note("node "+verb, "node", c.name(), "on", on, "reason", why.Reason)
+		c.why = why.Reason
+		c.note("node."+verb, c.name(), "")
 		return f.Node(c.r.Context(), c.name())
 	}
 }
@@ -91,7 +95,7 @@ func step(verb string, on bool) func(c *call, why Why) (fleet.Node, error) {
 func (c *call) removeNode() (Done, error) {
 	err := c.options.Fleet.Remove(c.r.Context(), c.name())
 	if err == nil {
-		c.note("node removed", "node", c.name(), "reason", c.reason())
+		c.note("node.remove", c.name(), "")
 	}
 	return Done{Name: c.name()}, err
 }
@@ -102,11 +106,6 @@ func (c *call) fleet() (fleet.State, error) {
 		state.Spread = []fleet.Spread{}
 	}
 	return state, err
-}
-
-// note logs what is done without a revision that would tell of it.
-func (c *call) note(what string, args ...any) {
-	c.log.Info(what, append([]any{"id", c.x.id, "actor", c.who.Name}, args...)...)
 }
 
 // download answers with what f writes. Where f fails before it writes, the answer is a failure like any other; later it

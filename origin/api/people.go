@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"regexp"
-	"time"
 
 	"github.com/wedge-proxy/wedge/origin/vault"
 )
@@ -21,21 +20,9 @@ type MadeToken struct {
 	Token string     `json:"token"`
 }
 
-// TokenInfo is what is known of a token.
-type TokenInfo struct {
-	Name    string     `json:"name"`
-	Role    vault.Role `json:"role"`
-	ID      string     `json:"id"` // the part of the token that is no secret
-	Created time.Time  `json:"created"`
-}
-
-func (c *call) tokens() (page Page[TokenInfo], err error) {
-	infos, err := c.options.Vault.Tokens(c.r.Context())
-	page = pageOf[TokenInfo](nil, "")
-	for _, i := range infos {
-		page.Items = append(page.Items, TokenInfo{i.Name, i.Role, i.Public, i.Made})
-	}
-	return page, err
+func (c *call) tokens() (page Page[vault.TokenInfo], err error) {
+	items, err := c.options.Vault.Tokens(c.r.Context())
+	return pageOf(items, ""), err
 }
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$`)
@@ -51,14 +38,14 @@ func (c *call) newToken(t NewToken) (MadeToken, error) {
 	if err != nil {
 		return MadeToken{}, err
 	}
-	c.note("token made", "name", t.Name, "role", t.Role)
+	c.note("token.create", t.Name, string(t.Role))
 	return MadeToken{t.Name, t.Role, token}, nil
 }
 
 func (c *call) revokeToken() (Done, error) {
 	err := c.options.Vault.RevokeToken(c.r.Context(), c.name())
 	if err == nil {
-		c.note("token revoked", "name", c.name())
+		c.note("token.revoke", c.name(), "")
 	}
 	return Done{Name: c.name()}, err
 }
@@ -72,20 +59,20 @@ func (c *call) rotateSigner() (page Page[vault.SignerInfo], err error) {
 	if err := c.options.Vault.RotateSigner(c.r.Context(), c.who.Name); err != nil {
 		return page, err
 	}
-	c.note("signing key rotated", "reason", c.reason())
+	c.note("signer.rotate", "", "")
 	return c.signers()
 }
 
 func (c *call) retireSigner() (Done, error) {
 	err := c.options.Vault.RetireSigner(c.r.Context(), c.name(), c.who.Name)
 	if err == nil {
-		c.note("signing key retired", "name", c.name(), "reason", c.reason())
+		c.note("signer.retire", c.name(), "")
 	}
 	return Done{Name: c.name()}, err
 }
 
 func (c *call) backup() error {
-	c.note("backup taken", "reason", c.reason())
+	c.note("backup", "", "")
 	return c.download("wedge.backup", func(w http.ResponseWriter) error {
 		_, err := c.store.Backup(c.r.Context(), w)
 		return err

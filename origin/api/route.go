@@ -77,6 +77,7 @@ type call struct {
 	r      *http.Request
 	route  *route
 	who    vault.Identity
+	why    string // that the body tells
 	status int
 }
 
@@ -113,6 +114,9 @@ func (c *call) by() control.By {
 }
 
 func (c *call) reason() string {
+	if c.why != "" {
+		return c.why
+	}
 	if reason := c.r.URL.Query().Get("reason"); reason != "" {
 		return reason
 	}

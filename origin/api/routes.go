@@ -61,6 +61,7 @@ func catalogRoutes() []route {
 		{get, v1 + "audit", vault.Viewer, "Who changed what, when and why, the latest first.", read((*call).audit), []param{
 			{"before", "integer", "a revision: only earlier ones are listed"}, paramLimit,
 		}},
+		{get, v1 + "audit/actions", vault.Viewer, "What was done without a revision, such as tokens made and nodes drained, the latest first.", read((*call).actions), paged},
 		{get, v1 + "audit/{kind}/{name...}", vault.Viewer, "What a resource was, the latest first.", read((*call).history), paged},
 		{get, pathChanges, vault.Viewer, "Server-sent events: each revision as it is made. Goes on after Last-Event-ID.",
 			raw("", mediaFeed, (*call).feed), []param{{"after", "integer", "the revision to begin after; by default the head"}}},
@@ -135,10 +136,10 @@ func nodeRoutes() []route {
 		{get, v1 + "nodes", vault.Viewer, "Lists the nodes.", read((*call).nodes), paged},
 		{get, node, vault.Viewer, "One node.", read((*call).node), nil},
 		{post, v1 + "nodes/invite", vault.Operator, "Makes a join token, with which one node enrols.", making(write((*call).invite)), nil},
-		{post, node + "/pin", vault.Operator, "Keeps a node at its revision.", write(step("pin", true)), nil},
-		{post, node + "/unpin", vault.Operator, "Lets a node follow the head again.", write(step("pin", false)), nil},
-		{post, node + "/drain", vault.Operator, "Takes a node out of service.", write(step("drain", true)), nil},
-		{post, node + "/undrain", vault.Operator, "Takes a node into service again.", write(step("drain", false)), nil},
+		{post, node + "/pin", vault.Operator, "Keeps a node at its revision.", write(step("pin")), nil},
+		{post, node + "/unpin", vault.Operator, "Lets a node follow the head again.", write(step("unpin")), nil},
+		{post, node + "/drain", vault.Operator, "Takes a node out of service.", write(step("drain")), nil},
+		{post, node + "/undrain", vault.Operator, "Takes a node into service again.", write(step("undrain")), nil},
 		{del, node, vault.Operator, "Removes a node; its certificate counts no more.", read((*call).removeNode), nil},
 	}
 }

@@ -146,7 +146,7 @@ func TestNodes(t *testing.T) {
 	s.do(post, "/api/v1/nodes/n2/pin", "").failed(http.StatusNotFound, codeNotFound)
 	s.do(del, "/api/v1/nodes/n1", "").is(http.StatusOK)
 	s.do(get, "/api/v1/nodes/n1", "").failed(http.StatusNotFound, codeNotFound)
-	for _, said := range []string{`msg="node pin"`, `msg="node drain"`, `msg="node removed"`, "actor=the-admin", "reason=repair"} {
+	for _, said := range []string{"action=node.pin", "action=node.undrain", "action=node.remove", "actor=the-admin", "reason=repair"} {
 		assert.Contains(t, s.log.String(), said)
 	}
 }
@@ -259,6 +259,39 @@ func TestAudit(t *testing.T) {
 	}
 	assert.JSONEq(t, `{"items":[]}`, string(s.do(get, "/api/v1/audit/provider/nobody", "").body))
 	s.do(get, "/api/v1/audit?before=0", "").failed(http.StatusBadRequest, codeInvalid)
+}
+
+func TestActionsAreWrittenDown(t *testing.T) {
+	document, _ := documentOf(t)
+	now := time.Now()
+	s := newServer(t, func(o *Options) { o.Now = func() time.Time { now = now.Add(time.Second); return now } })
+	s.fleet.add("n1")
+	s.as(vault.Operator, post, "/api/v1/nodes/n1/pin", `{"reason":"wait"}`).is(http.StatusOK)
+	s.as(vault.Operator, post, "/api/v1/nodes/n1/unpin?reason=go", "").is(http.StatusOK)
+	s.as(vault.Operator, post, "/api/v1/nodes/invite", `{"region":"eu"}`).is(http.StatusCreated)
+	s.do(post, "/api/v1/tokens?reason=hired", `{"name":"ann","role":"viewer"}`).is(http.StatusCreated)
+	s.do(post, "/api/v1/tokens", `{"name":"ann","role":"viewer"}`).is(http.StatusConflict)
+	var seen []string
+	for after := ""; ; {
+		var page Page[Action]
+		a := s.as(vault.Viewer, get, "/api/v1/audit/actions?limit=3&after="+after, "").is(http.StatusOK)
+		a.into(&page)
+		fitsRoute(t, document, get, "/api/v1/audit/actions", a.body)
+		for _, a := range page.Items {
+			seen = append(seen, strings.Join([]string{a.Actor, a.Action, a.Subject, a.Reason}, " "))
+		}
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	assert.Equal(t, []string{
+		"the-admin token.create ann hired", "the-operator node.invite  ", "the-operator node.unpin n1 go", "the-operator node.pin n1 wait",
+	}, seen)
+	now = now.Add(keepActions)
+	s.do(del, "/api/v1/nodes/n1", "").is(http.StatusOK)
+	var page Page[Action]
+	s.do(get, "/api/v1/audit/actions", "").into(&page)
+	require.Len(t, page.Items, 1)
 }
 
 func TestFailuresHaveOneShape(t *testing.T) {
