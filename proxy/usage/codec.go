@@ -18,13 +18,15 @@ type record struct {
 // layout is the first byte of a record.
 const layout = 1
 
-// texts and numbers are the fields of a row, in the order in which they are written.
+// texts and counted are the fields of a row, in the order in which they are written; the hour is between them.
 func texts(u *wire.Usage) [9]*string {
 	return [...]*string{&u.Model, &u.Version, &u.Experiment, &u.Arm, &u.Key, &u.Provider, &u.Target, &u.Cache, &u.Code}
 }
 
-func numbers(u *wire.Usage) [10]*int64 {
-	return [...]*int64{&u.Hour, &u.Requests, &u.Input, &u.CachedInput, &u.Output, &u.CostNano, &u.Unpriced, &u.MicrosSum, &u.TTFTSum, &u.TTFTCount}
+func counted(u *wire.Usage) [9]*int64 {
+	return [...]*int64{
+		&u.Requests, &u.Input, &u.CachedInput, &u.Output, &u.CostNano, &u.Unpriced, &u.MicrosSum, &u.TTFTSum, &u.TTFTCount,
+	}
 }
 
 // appendRecord writes a record: varints, and texts of which those that equal the row's before are one zero.
@@ -44,7 +46,8 @@ func appendRecord(dst []byte, r record) []byte {
 			}
 			dst = append(binary.AppendUvarint(dst, uint64(len(*text))+1), *text...)
 		}
-		for _, number := range numbers(u) {
+		dst = binary.AppendVarint(dst, u.Hour)
+		for _, number := range counted(u) {
 			dst = binary.AppendVarint(dst, *number)
 		}
 		latency := trim(u.Latency)
@@ -107,7 +110,8 @@ func (d *decoder) row(u, before *wire.Usage) {
 			*text = d.text(size - 1)
 		}
 	}
-	for _, number := range numbers(u) {
+	u.Hour = d.varint()
+	for _, number := range counted(u) {
 		*number = d.varint()
 	}
 	u.Latency = make([]int64, wire.LatencyBuckets)

@@ -15,7 +15,8 @@ func drawRows(t *rapid.T) []wire.Usage {
 		for _, text := range texts(&u) {
 			*text = rapid.SampledFrom([]string{"", "a", "b", "\x00ü", "long enough to be seen"}).Draw(t, "text")
 		}
-		for _, n := range numbers(&u) {
+		u.Hour = rapid.Int64().Draw(t, "hour")
+		for _, n := range counted(&u) {
 			*n = rapid.Int64().Draw(t, "number")
 		}
 		u.Latency = rapid.SliceOfN(rapid.Int64(), wire.LatencyBuckets, wire.LatencyBuckets).Draw(t, "latency")

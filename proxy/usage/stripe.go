@@ -4,9 +4,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/wedge-proxy/wedge/wire"
 )
 
 // stripes is how many places there are to add to: as many processors can add at once without waiting. It is a power of
@@ -68,20 +65,7 @@ func (s *stripe) add(k *Key, v *Values) {
 		c.dirty, c.round = true, s.round
 		s.dirty = append(s.dirty, c)
 	}
-	c.Requests += v.Requests
-	c.Input += v.Input
-	c.CachedInput += v.CachedInput
-	c.Output += v.Output
-	c.CostNano += v.CostNano
-	c.Unpriced += v.Unpriced
-	if v.Requests > 0 {
-		c.micros += int64(v.Took / time.Microsecond)
-		c.latency[wire.LatencyBucket(v.Took)]++
-	}
-	if v.FirstToken > 0 {
-		c.ttftMicros += int64(v.FirstToken / time.Microsecond)
-		c.ttftCount++
-	}
+	c.counts.add(v)
 }
 
 // hint is a poor hash of the key, and a quick one.

@@ -1,6 +1,9 @@
 package usage
 
 import (
+	"math"
+	"time"
+
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -16,10 +19,27 @@ const (
 
 // counts are what was added to a row since it was looked at.
 type counts struct {
-	Values             // Took and FirstToken are not used
-	micros, ttftMicros int64
-	ttftCount          int64
-	latency            [wire.LatencyBuckets]uint32
+	requests, input, cachedInput, output int64
+	cost, unpriced                       int64
+	micros, ttftMicros, ttftCount        int64
+	latency                              [wire.LatencyBuckets]uint32
+}
+
+func (c *counts) add(v *Values) {
+	c.requests += v.Requests
+	c.input += v.Input
+	c.cachedInput += v.CachedInput
+	c.output += v.Output
+	c.cost += v.CostNano
+	c.unpriced += v.Unpriced
+	if v.Requests > 0 {
+		c.micros += int64(v.Took / time.Microsecond)
+		c.latency[wire.LatencyBucket(v.Took)]++
+	}
+	if v.FirstToken > 0 {
+		c.ttftMicros += int64(v.FirstToken / time.Microsecond)
+		c.ttftCount++
+	}
 }
 
 // sums are the rows of a report, in the order in which they were first seen.
@@ -48,12 +68,12 @@ func (s *sums) reset() {
 // add adds to the row of k, or to one that stands for more than k where there are limit rows already.
 func (s *sums) add(k *Key, c *counts, limit int) {
 	u := s.row(k, limit)
-	u.Requests += c.Requests
-	u.Input += c.Input
-	u.CachedInput += c.CachedInput
-	u.Output += c.Output
-	u.CostNano += c.CostNano
-	u.Unpriced += c.Unpriced
+	u.Requests += c.requests
+	u.Input += c.input
+	u.CachedInput += c.cachedInput
+	u.Output += c.output
+	u.CostNano += c.cost
+	u.Unpriced += c.unpriced
 	u.MicrosSum += c.micros
 	u.TTFTSum += c.ttftMicros
 	u.TTFTCount += c.ttftCount
@@ -65,16 +85,11 @@ func (s *sums) add(k *Key, c *counts, limit int) {
 // merge adds a row that was written down before.
 func (s *sums) merge(from *wire.Usage) {
 	k := keyOf(from)
-	u := s.row(&k, 1<<30)
-	u.Requests += from.Requests
-	u.Input += from.Input
-	u.CachedInput += from.CachedInput
-	u.Output += from.Output
-	u.CostNano += from.CostNano
-	u.Unpriced += from.Unpriced
-	u.MicrosSum += from.MicrosSum
-	u.TTFTSum += from.TTFTSum
-	u.TTFTCount += from.TTFTCount
+	u := s.row(&k, math.MaxInt32)
+	more := counted(from)
+	for i, n := range counted(u) {
+		*n += *more[i]
+	}
 	for i, n := range from.Latency {
 		u.Latency[i] += n
 	}

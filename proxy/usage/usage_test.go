@@ -301,7 +301,7 @@ func TestWeeksWithoutAnOrigin(t *testing.T) {
 	u := open(t, d, Options{Now: c.Now, MaxSpool: 256 << 10})
 	const days = 30
 	var added int64
-	for end := c.now.Add(days * 24 * time.Hour); c.now.Before(end); c.now = c.now.Add(5 * time.Minute) {
+	for end := c.now.Add(days * 24 * time.Hour); c.now.Before(end); c.now = c.now.Add(15 * time.Minute) {
 		for i := range 100 {
 			k, v := one(fmt.Sprint("m", i%3))
 			k.Key, k.Hour = fmt.Sprint("k", (added+int64(i))%99), c.now.Unix()/3600
