@@ -120,16 +120,32 @@ func (f *catalogFile) refuse(reason error) {
 // reread reports whether the catalog's secrets, or the reasons why they cannot be read, differ from those it was last
 // offered with.
 func (f *catalogFile) reread() (changed bool) {
-	h := sha256.New()
-	for i := range f.catalog.Providers {
-		secret, err := f.secret(f.catalog.Providers[i].APIKey)
-		_, _ = fmt.Fprintf(h, "%q %v\n", secret, err) // a hash takes everything
-	}
-	sum := [32]byte(h.Sum(nil))
+	sum := secretsSum(f.catalog, f.secret)
 	changed = sum != f.secrets
 	f.secrets = sum
 	return changed
 }
+
+// secretsSum tells the secrets that a catalog names, and why they cannot be read, from others.
+func secretsSum(c *wire.Catalog, resolve func(ref string) (string, error)) [32]byte {
+	h := sha256.New()
+	add := func(ref string) {
+		secret, err := resolve(ref)
+		_, _ = fmt.Fprintf(h, "%q %v\n", secret, err) // a hash takes everything
+	}
+	for i := range c.Providers {
+		add(c.Providers[i].APIKey)
+		for _, header := range c.Providers[i].Headers {
+			if wire.IsSecretRef(header.Value) {
+				add(header.Value)
+			}
+		}
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// begin puts the file's catalog into use.
+func (f *catalogFile) begin(context.Context) error { return f.load() }
 
 // run follows the file until ctx ends.
 func (f *catalogFile) run(ctx context.Context) error {

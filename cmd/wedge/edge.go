@@ -20,6 +20,12 @@ import (
 type edgeCmd struct {
 	Config      string        `placeholder:"FILE" help:"The process's own settings as YAML; flags come before it."`
 	Catalog     string        `placeholder:"FILE" help:"The catalog to serve; it is watched and swapped live."`
+	Origin      []string      `placeholder:"URL" help:"The origins to follow in place of a catalog file; any of them will do."`
+	Join        string        `placeholder:"TOKEN" env:"WEDGE_JOIN" help:"The join token of an origin: needed once, see wedge node invite."`
+	Region      string        `placeholder:"NAME" help:"Where the node is, for an origin's roll-outs."`
+	CA          string        `name:"ca" placeholder:"FILE" help:"The certificate that the origins' are signed with, if not the one that came with the join token."`
+	Bundle      string        `placeholder:"FILE" help:"A signed bundle to serve in place of a catalog file, made with wedge bundle export; it is watched and swapped live."`
+	Trust       []string      `placeholder:"KEY" help:"The public keys that bundles must be signed with."`
 	Data        string        `placeholder:"DIR" help:"Where the node keeps its store (default ./wedge-data)."`
 	Name        string        `placeholder:"NAME" help:"The node's name (default: the host's)."`
 	Listen      string        `placeholder:"ADDR" help:"Address for clients (default :8080); port 0 picks a free one."`
@@ -31,16 +37,21 @@ type edgeCmd struct {
 	MaxBody     byteSize      `placeholder:"SIZE" help:"Largest request body (default 32MiB)."`
 	ReadTimeout time.Duration `placeholder:"TIME" help:"How long a request may take to arrive (default 60s)."`
 	Drain       time.Duration `placeholder:"TIME" help:"How long requests may take to end after SIGTERM (default 30s)."`
+
+	Allow []string `kong:"-"` // secrets_allow of the settings: the node's own secrets that a bundle may name
 }
 
 // Help is the part of the help text below the flags' summary.
 func (edgeCmd) Help() string {
-	return `The node serves a catalog file. Change the file and the node swaps it live; a bad file changes nothing and is
-reported on /status, in the log and as a metric. The addresses in use are printed (to standard error
+	return `The node serves a catalog file, a signed bundle, or what an origin tells it. Change the file and the node swaps it live;
+a bad one changes nothing and is reported on /status, in the log and as a metric. A node that follows an origin starts
+from its own store when there is none to reach. The addresses in use are printed (to standard error
 if standard output is the access log's), and written to DATA/addresses.json once the node is ready.
 
 Examples:
   wedge check catalog.yaml && wedge edge --catalog catalog.yaml
+  wedge edge --origin https://origin.example.com:8090 --join $(wedge node invite) --name shop-1 --region eu
+  wedge edge --bundle shop.bundle --trust ed25519:…
   wedge edge --catalog catalog.yaml --data /var/lib/wedge --listen :8080
   wedge edge --config /etc/wedge/edge.yaml
   curl localhost:8081/status`
@@ -54,28 +65,53 @@ func (c *edgeCmd) Run(stdout io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	n, err := newNode(c.options(), filepath.Dir(c.Catalog), log)
+	n, err := newNode(c.options(), c.folder(), log)
 	if err != nil {
 		return err
 	}
 	defer n.close()
-	file := &catalogFile{path: c.Catalog, server: n.server, secret: n.secret}
-	if err := file.load(); err != nil {
+	from, err := c.source(n)
+	if err != nil {
+		return err
+	}
+	if err := from.begin(ctx); err != nil {
 		return unservable{err}
 	}
 	if c.AccessLog == "-" {
 		stdout = os.Stderr // standard output is the access log's
 	}
-	return serveNode(ctx, n, file, n.addresses(), stdout)
+	return serveNode(ctx, n, from, n.addresses(), stdout)
 }
 
-// serveNode runs a node whose catalog is in use, and says where it is.
-func serveNode(ctx context.Context, n *node, file *catalogFile, a addresses, stdout io.Writer) error {
+// source is where a node's catalog comes from.
+type source interface {
+	// begin puts a first catalog into use, if there is one yet. An error is one that the process cannot serve with.
+	begin(ctx context.Context) error
+	// run follows the source until ctx ends.
+	run(ctx context.Context) error
+}
+
+// folder is what file: secrets are relative to.
+func (c *edgeCmd) folder() string {
+	return filepath.Dir(cmp.Or(c.Catalog, c.Config, "."))
+}
+
+// source is the one that the flags name.
+func (c *edgeCmd) source(n *node) (source, error) {
+	switch {
+	case c.Catalog != "":
+		return &catalogFile{path: c.Catalog, server: n.server, secret: n.secret}, nil
+	case c.Bundle != "":
+		return newBundleFile(n, c.Bundle, c.Trust, c.Allow)
+	}
+	return follow(n, followOptions{Origins: c.Origin, Join: c.Join, Region: c.Region, CA: c.CA, Allow: c.Allow})
+}
+
+// serveNode runs a node, and says where it is once it has a catalog.
+func serveNode(ctx context.Context, n *node, from source, a addresses, stdout io.Writer) error {
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return n.run(ctx) })
-	if file != nil {
-		work.Go(func() error { return file.run(ctx) })
-	}
+	work.Go(func() error { return from.run(ctx) })
 	work.Go(func() error {
 		if err := awaitReady(ctx, n); err != nil {
 			return nil // it ended before it was ready, and says why itself
@@ -109,8 +145,8 @@ func (c *edgeCmd) settle() error {
 			return err
 		}
 	}
-	if c.Catalog == "" {
-		return usageError{errors.New("wedge edge needs --catalog FILE, or a settings file that names one")}
+	if err := c.oneSource(); err != nil {
+		return usageError{err}
 	}
 	host, _ := os.Hostname() // an unnamed host is no reason not to serve
 	c.Name = cmp.Or(c.Name, host, "node")
@@ -126,16 +162,44 @@ func (c *edgeCmd) settle() error {
 	return nil
 }
 
+// oneSource wants exactly one place that the catalog comes from.
+func (c *edgeCmd) oneSource() error {
+	named := 0
+	for _, is := range []bool{c.Catalog != "", len(c.Origin) > 0, c.Bundle != ""} {
+		if is {
+			named++
+		}
+	}
+	switch {
+	case named == 0:
+		return errors.New("wedge edge needs --catalog FILE, --origin URL or --bundle FILE, or a settings file that names one")
+	case named > 1:
+		return errors.New("wedge edge takes one of --catalog, --origin and --bundle: a node has one catalog")
+	case c.Bundle != "" && len(c.Trust) == 0:
+		return errors.New("--bundle needs --trust KEY: the public key that the bundle must be signed with; an origin prints its own with wedge fleet")
+	}
+	return nil
+}
+
 // merge reads the settings file; what the flags say comes first.
 func (c *edgeCmd) merge() error {
 	var f edgeCmd
 	if err := readSettings(c.Config, f.settings()); err != nil {
 		return err
 	}
-	if f.Catalog != "" && !filepath.IsAbs(f.Catalog) {
-		f.Catalog = filepath.Join(filepath.Dir(c.Config), f.Catalog)
+	for _, path := range []*string{&f.Catalog, &f.Bundle, &f.CA} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(filepath.Dir(c.Config), *path)
+		}
 	}
-	c.Catalog, c.Data, c.Name = cmp.Or(c.Catalog, f.Catalog), cmp.Or(c.Data, f.Data), cmp.Or(c.Name, f.Name)
+	if c.Catalog == "" && len(c.Origin) == 0 && c.Bundle == "" { // a flag's source comes before the file's
+		c.Catalog, c.Origin, c.Bundle = f.Catalog, f.Origin, f.Bundle
+	}
+	if len(c.Trust) == 0 {
+		c.Trust = f.Trust
+	}
+	c.Region, c.CA, c.Allow = cmp.Or(c.Region, f.Region), cmp.Or(c.CA, f.CA), f.Allow
+	c.Data, c.Name = cmp.Or(c.Data, f.Data), cmp.Or(c.Name, f.Name)
 	c.Listen, c.Admin, c.AccessLog = cmp.Or(c.Listen, f.Listen), cmp.Or(c.Admin, f.Admin), cmp.Or(c.AccessLog, f.AccessLog)
 	c.CacheMemory, c.CacheDisk = cmp.Or(c.CacheMemory, f.CacheMemory), cmp.Or(c.CacheDisk, f.CacheDisk)
 	c.MaxBody, c.Drain = cmp.Or(c.MaxBody, f.MaxBody), cmp.Or(c.Drain, f.Drain)
@@ -146,7 +210,7 @@ func (c *edgeCmd) merge() error {
 func (c *edgeCmd) options() nodeOptions {
 	o := nodeOptions{
 		Name: c.Name, Listen: c.Listen, Admin: c.Admin, AdminToken: c.AdminToken, Data: c.Data, AccessLog: c.AccessLog,
-		CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, ReadTimeout: c.ReadTimeout, Drain: c.Drain,
+		Follows: len(c.Origin) > 0, CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, ReadTimeout: c.ReadTimeout, Drain: c.Drain,
 	}
 	if o.AccessLog == "off" {
 		o.AccessLog = ""

@@ -23,6 +23,7 @@ const (
 type commandLine struct {
 	Up         upCmd            `cmd:"" help:"Run a whole Wedge on this machine, with a simulated provider."`
 	Edge       edgeCmd          `cmd:"" help:"Run one node."`
+	Origin     originCmd        `cmd:"" help:"Run the control plane that nodes follow."`
 	Sim        simCmd           `cmd:"" help:"Run a simulated provider."`
 	Check      checkCmd         `cmd:"" help:"List every problem of a catalog."`
 	Apply      applyCmd         `cmd:"" help:"Make a catalog true at the origin."`

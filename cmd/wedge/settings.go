@@ -12,7 +12,8 @@ import (
 // settings are the fields of a settings file by name, and where their values go.
 func (c *edgeCmd) settings() map[string]any {
 	return map[string]any{
-		"catalog": &c.Catalog, "data": &c.Data, "name": &c.Name, "listen": &c.Listen, "admin": &c.Admin,
+		"catalog": &c.Catalog, "origin": &c.Origin, "region": &c.Region, "ca": &c.CA, "bundle": &c.Bundle, "trust": &c.Trust,
+		"secrets_allow": &c.Allow, "data": &c.Data, "name": &c.Name, "listen": &c.Listen, "admin": &c.Admin,
 		"access_log": &c.AccessLog, "cache_memory": &c.CacheMemory, "cache_disk": &c.CacheDisk, "max_body": &c.MaxBody,
 		"read_timeout": &c.ReadTimeout, "drain": &c.Drain,
 	}

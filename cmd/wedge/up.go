@@ -13,29 +13,36 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"text/template"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wedge-proxy/wedge/bench/sim"
+	"github.com/wedge-proxy/wedge/origin"
+	"github.com/wedge-proxy/wedge/origin/control"
+	"github.com/wedge-proxy/wedge/origin/vault"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
 // upCmd runs a whole Wedge on one machine.
 type upCmd struct {
-	Catalog   string `placeholder:"FILE" help:"Serve this catalog instead of the built-in one."`
-	Data      string `default:"wedge-data" placeholder:"DIR" help:"Where everything is kept; data and key survive restarts (default ./${default})."`
-	Listen    string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for clients (default ${default})."`
-	Admin     string `default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address of the node's admin port (default ${default})."`
-	SimListen string `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address of the simulated provider (default ${default})."`
-	Ephemeral bool   `help:"Pick free ports instead of these."`
+	Catalog      string `placeholder:"FILE" help:"Serve this catalog instead of the built-in one."`
+	Data         string `default:"wedge-data" placeholder:"DIR" help:"Where everything is kept; data and key survive restarts (default ./${default})."`
+	Listen       string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for clients (default ${default})."`
+	Admin        string `default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address of the node's admin port (default ${default})."`
+	OriginListen string `default:"127.0.0.1:8090" placeholder:"ADDR" help:"Address of the origin (default ${default})."`
+	SimListen    string `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address of the simulated provider (default ${default})."`
+	Ephemeral    bool   `help:"Pick free ports instead of these."`
 }
 
 // Help is the part of the help text below the flags' summary.
 func (upCmd) Help() string {
-	return `One node and a simulated provider in one process: no file, no key, no other server is needed. The built-in
-catalog serves the models demo (exact cache, two versions, one experiment) and demo-embed.
+	return `An origin, one node and a simulated provider in one process: no file, no key, no other server is needed. The built-in
+catalog serves the models demo (exact cache, two versions, one experiment) and demo-embed. What is changed at the origin
+survives restarts. A catalog of your own is applied to the origin when it starts and whenever the file changes.
 
 Examples:
   wedge up
@@ -53,7 +60,7 @@ func (c *upCmd) Run(stdout io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if c.Ephemeral {
-		c.Listen, c.Admin, c.SimListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+		c.Listen, c.Admin, c.OriginListen, c.SimListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("cannot make the data folder: %w", err)
@@ -68,63 +75,139 @@ func (c *upCmd) Run(stdout io.Writer) error {
 	}
 	defer func() { _ = ln.Close() }() // the provider has closed it if it ran
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	edge := edgeCmd{Data: c.Data, Listen: c.Listen, Admin: c.Admin, Name: "up", Catalog: cmp.Or(c.Catalog, "built-in"),
+	o, err := openOrigin(ctx, origin.Options{Data: filepath.Join(c.Data, "origin"),
+		Listen: c.OriginListen, Version: version}, log)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	edge := edgeCmd{Data: c.Data, Listen: c.Listen, Admin: c.Admin, Name: "up", Origin: []string{o.URL()},
 		AccessLog: filepath.Join(c.Data, "access.log")}
 	if err := edge.settle(); err != nil {
 		return err
 	}
-	n, err := newNode(edge.options(), filepath.Dir(edge.Catalog), log)
+	n, err := newNode(edge.options(), filepath.Dir(cmp.Or(c.Catalog, ".")), log)
 	if err != nil {
 		return err
 	}
 	defer n.close()
-	key, file, err := c.loadCatalog(n, ln.Addr())
-	if err != nil {
-		return unservable{err}
-	}
 	a := n.addresses()
-	a.Sim, a.Key = reachable(ln.Addr()), key
+	a.Sim, a.Origin = reachable(ln.Addr()), o.URL()
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return serveSim(ctx, provider, ln) })
-	work.Go(func() error { return serveNode(ctx, n, file, a, io.Discard) })
-	work.Go(func() error {
-		if awaitReady(ctx, n) == nil {
-			a.introduce(stdout)
-		}
-		return nil
-	})
+	work.Go(func() error { return o.Run(ctx) })
+	work.Go(func() error { return c.serve(ctx, o, n, a, stdout) })
 	return work.Wait()
 }
 
-// loadCatalog puts the catalog into use: the caller's file, or the built-in one with a key of this data folder.
-func (c *upCmd) loadCatalog(n *node, provider net.Addr) (key string, file *catalogFile, err error) {
-	if c.Catalog != "" {
-		file = &catalogFile{path: c.Catalog, server: n.server, secret: n.secret}
-		return "", file, file.load()
+// serve fills the origin and runs the node that follows it.
+func (c *upCmd) serve(ctx context.Context, o *runningOrigin, n *node, a addresses, stdout io.Writer) (err error) {
+	file := &appliedFile{path: c.Catalog, n: n, o: o, token: c.tokenFile()}
+	if c.Catalog == "" {
+		if a.Key, err = c.fill(ctx, o, a.Sim); err != nil {
+			return err
+		}
+	} else if err := file.load(ctx); err != nil {
+		return unservable{err}
 	}
+	from, err := c.follow(ctx, o, n)
+	if err != nil {
+		return err
+	}
+	if err := from.begin(ctx); err != nil {
+		return err
+	}
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return serveNode(ctx, n, from, a, io.Discard) })
+	work.Go(func() error {
+		if awaitReady(ctx, n) == nil {
+			a.introduce(stdout, c.token())
+		}
+		return nil
+	})
+	if c.Catalog != "" {
+		work.Go(func() error { return file.run(ctx) })
+	}
+	return work.Wait()
+}
+
+// follow lets the node follow the origin beside it, which it joins at its first start.
+func (c *upCmd) follow(ctx context.Context, o *runningOrigin, n *node) (source, error) {
+	token, err := o.Vault().Invite(ctx, vault.Invitation{Name: n.o.Name, Expires: time.Now().Add(time.Hour), Actor: "wedge up"})
+	if err != nil {
+		return nil, err
+	}
+	return follow(n, followOptions{Origins: []string{o.URL()}, Join: token.String(), AllowAll: true})
+}
+
+func (c *upCmd) tokenFile() string { return filepath.Join(c.Data, "origin", "admin.token") }
+
+// token is an administrator's of the origin.
+func (c *upCmd) token() string {
+	token, err := os.ReadFile(c.tokenFile())
+	if err != nil {
+		return "$WEDGE_TOKEN"
+	}
+	return strings.TrimSpace(string(token))
+}
+
+// fill gives the origin the built-in catalog, with a key of this data folder. What is there already stays as people have
+// changed it, but for the simulated provider's address.
+func (c *upCmd) fill(ctx context.Context, o *runningOrigin, provider string) (key string, err error) {
 	key, err = secretFile(filepath.Join(c.Data, "key"), func() (string, error) {
 		key, _, _, err := wire.NewKey()
 		return key, err
 	})
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	id, ok := wire.KeyID([]byte(key))
 	if !ok {
-		return "", nil, errors.New("the key in " + filepath.Join(c.Data, "key") + " is not one; delete the file and a new one is made")
+		return "", errors.New("the key in " + filepath.Join(c.Data, "key") + " is not one; delete the file and a new one is made")
 	}
 	var text bytes.Buffer
 	err = template.Must(template.New("up").Parse(upCatalog)).Execute(&text, map[string]string{
-		"Sim": reachable(provider), "ID": string(id), "Hash": fmt.Sprintf("%x", wire.HashKey([]byte(key))),
+		"Sim": provider, "ID": string(id), "Hash": fmt.Sprintf("%x", wire.HashKey([]byte(key))),
 	})
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	catalog, err := wire.ParseCatalog("the built-in catalog", text.Bytes())
+	resources, err := wire.SplitCatalog("the built-in catalog", text.Bytes())
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	return key, nil, n.server.Publish(catalog, "built-in")
+	missing, err := unlikeOrigin(ctx, o, resources)
+	if err != nil || len(missing) == 0 {
+		return key, err
+	}
+	catalog, err := wire.JoinCatalog(missing)
+	if err == nil {
+		_, err = o.Control().Apply(ctx, control.By{Actor: "wedge up"}, control.Apply{Name: "the built-in catalog", Catalog: catalog})
+	}
+	return key, err
+}
+
+// unlikeOrigin leaves out of the built-in resources what the origin has in any form, but for providers and the key, which
+// belong to this run. A model comes with all its versions or not at all.
+func unlikeOrigin(ctx context.Context, o *runningOrigin, resources []wire.Resource) ([]wire.Resource, error) {
+	var missing []wire.Resource
+	for _, r := range resources {
+		kind, name := r.Kind, r.Name
+		if kind == wire.KindVersion {
+			kind = wire.KindModel
+			name, _, _ = strings.Cut(name, "@")
+		}
+		_, err := o.Control().Get(ctx, kind, name)
+		fault, refused := errors.AsType[*control.Error](err)
+		switch {
+		case err == nil && kind != wire.KindProvider && kind != wire.KindKey:
+			continue
+		case err != nil && (!refused || fault.Code != "not_found"):
+			return nil, err
+		}
+		missing = append(missing, r)
+	}
+	return missing, nil
 }
 
 // serveSim runs the simulated provider until ctx ends.
@@ -142,8 +225,8 @@ func serveSim(ctx context.Context, s *sim.Server, ln net.Listener) error {
 }
 
 // introduce says what is there to try.
-func (a addresses) introduce(w io.Writer) {
-	_, _ = fmt.Fprintf(w, `wedge is up: a node on http://%s/v1 in front of a simulated provider
+func (a addresses) introduce(w io.Writer, token string) {
+	_, _ = fmt.Fprintf(w, `wedge is up: a node on http://%[1]s/v1 in front of a simulated provider, and an origin on %[4]s
 
 Point any SDK of OpenAI, Anthropic or Gemini at it; the models are demo, demo-anthropic, demo-gemini and demo-embed:
   export OPENAI_BASE_URL=http://%[1]s/v1 OPENAI_API_KEY=%[2]s
@@ -154,8 +237,12 @@ Or ask twice and see the second answer come from the node's own store (x-wedge-c
   curl -i http://%[1]s/v1/chat/completions -H 'authorization: Bearer %[2]s' \
     -d '{"model":"demo","messages":[{"role":"user","content":"Why do edges matter?"}]}'
 
+Change what runs, here and on every node that joins:
+  export WEDGE_ORIGIN=%[4]s WEDGE_TOKEN=%[5]s
+  wedge model list; wedge model promote demo 1.1.0; wedge model rollback demo
+
 Look inside: http://%[3]s/status and http://%[3]s/metrics. Stop with Ctrl-C.
-`, a.Data, cmpKey(a.Key), a.Admin)
+`, a.Data, cmpKey(a.Key), a.Admin, a.Origin, token)
 }
 
 // cmpKey is the key to show; with a catalog of the caller's own it is the caller's business.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// bundleFile is the source of a node's catalog that is a signed file.
+type bundleFile struct {
+	n     *node
+	path  string
+	trust wire.Trust
+	allow []string
+
+	sum    [32]byte      // of the content that was last offered
+	broken string        // why the file could not be read, as last reported
+	at     wire.Position // in use
+}
+
+func newBundleFile(n *node, path string, keys, allow []string) (*bundleFile, error) {
+	trust, err := wire.TrustOf(keys...)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--trust: %w", err)}
+	}
+	f := &bundleFile{n: n, path: path, trust: trust, allow: allow}
+	n.resolve = func(ref string) (string, error) { return n.allowed(ref, f.allow) }
+	return f, nil
+}
+
+func (f *bundleFile) begin(context.Context) error { return f.load() }
+
+// run follows the file until ctx ends.
+func (f *bundleFile) run(ctx context.Context) error {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			_ = f.load() // reported by load
+		}
+	}
+}
+
+// load publishes what has changed. What is not taken changes nothing, and the reason shows on /status.
+func (f *bundleFile) load() error {
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		err = fmt.Errorf("cannot read the bundle: %w", err)
+		if err.Error() != f.broken {
+			f.broken = err.Error()
+			f.refuse(err)
+		}
+		return err
+	}
+	sum := sha256.Sum256(data)
+	if f.broken == "" && sum == f.sum {
+		return nil
+	}
+	f.sum, f.broken = sum, ""
+	c, at, err := f.read(data)
+	if err != nil {
+		f.refuse(err)
+		return err
+	}
+	if err := f.n.server.Republish(c, f.path); err != nil {
+		return err
+	}
+	f.at = at
+	return nil
+}
+
+// refuse reports what was not taken; before the first bundle is in use, the error is the only report.
+func (f *bundleFile) refuse(reason error) {
+	if f.at != (wire.Position{}) {
+		f.n.server.Refuse("", f.path, reason)
+	}
+}
+
+// read verifies a bundle and takes this node's catalog out of it. One that is older than the one in use is not taken:
+// whoever can write the file is not who signs.
+func (f *bundleFile) read(data []byte) (*wire.Catalog, wire.Position, error) {
+	b, err := wire.ReadBundle(bytes.NewReader(data), f.trust)
+	if err != nil {
+		return nil, f.at, err
+	}
+	if b.Head.Position.Before(f.at) {
+		return nil, f.at, fmt.Errorf("the bundle is of revision %s, older than %s, which is in use", b.Head.Position, f.at)
+	}
+	own, err := wire.ApplyReleases(b.Resources, f.n.o.Name)
+	if err != nil {
+		return nil, f.at, err
+	}
+	text, err := wire.JoinCatalog(own)
+	if err != nil {
+		return nil, f.at, err
+	}
+	c, err := wire.ParseCatalog(f.path, text)
+	if err != nil {
+		return nil, f.at, err
+	}
+	return c, b.Head.Position, c.LoadBlobs(func(digest string) ([]byte, error) {
+		if blob, ok := b.Blobs[digest]; ok {
+			return blob, nil
+		}
+		return nil, errors.New("it is not in the bundle")
+	})
+}

@@ -1,0 +1,284 @@
+// Package uplink is a node's one connection to its origins: it enrols, takes verified revisions from them into the node's
+// own store and into use, and brings them what the node reports; it knows neither how a catalog is compiled nor what a
+// report counts.
+package uplink
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wedge-proxy/wedge/wire"
+)
+
+// KV is the node's durable store. Get returns store.ErrNotFound for an unknown key; Each visits in the order of keys. What
+// Put stored outlives the process, and after Sync the machine.
+type KV interface {
+	Get(key []byte) ([]byte, error)
+	Put(key, value []byte) error
+	Delete(key []byte) error
+	Each(prefix []byte, visit func(key, value []byte) error) error
+	Sync() error
+}
+
+// Reports are what the node has to tell, in order.
+type Reports interface {
+	// Next is the oldest report that the origin has not counted; the same one until Sent.
+	Next() (*wire.Report, bool)
+	// Sent tells that the origin has counted up to a report.
+	Sent(wire.ReportReply)
+	// Changed has a value after there is a report that was not there before.
+	Changed() <-chan struct{}
+}
+
+// Options are what a node brings along. Origins, Name, Dir, KV and Activate are required.
+type Options struct {
+	Origins     []string // URLs; any of them will do
+	Join        string   // a join token, needed until the node has enrolled
+	Name        string   // the node's
+	Region      string
+	Address     string // where clients reach the node, for people
+	Version     string // of the program
+	Incarnation string // one life of the node's journal
+	Dir         string // the node's identity: its key, its certificate, the authority's
+	CAFile      string // the authority's certificate, if it is not the one that came with the join token
+	KV          KV
+
+	// Activate puts a catalog into use. An error refuses the revision.
+	Activate func(ctx context.Context, c *wire.Catalog) error
+	// Check tells of a catalog's references to secrets, other than origin:NAME, whether the node may resolve them. Nil: it
+	// may resolve none.
+	Check   func(ref string) error
+	Control func(wire.Control) // what the origin asks of the node; may be nil
+	Reports Reports            // nil: there is nothing to report
+	Log     *slog.Logger       // nil: silent
+
+	now       func() time.Time
+	backoff   func(attempt int) time.Duration
+	probation time.Duration
+	patience  time.Duration // until a stream that says nothing is taken for one that somebody buffers
+}
+
+const (
+	probationTime = time.Minute
+	bufferedAfter = 10 * time.Second
+	backoffFirst  = 500 * time.Millisecond
+	backoffMost   = 30 * time.Second
+	activateTime  = 30 * time.Second
+)
+
+func (o *Options) settle() error {
+	if len(o.Origins) == 0 || o.Dir == "" || o.KV == nil || o.Activate == nil {
+		return errors.New("uplink: Options need Origins, Dir, KV and Activate")
+	}
+	for i, origin := range o.Origins {
+		url, err := checkOrigin(origin)
+		if err != nil {
+			return err
+		}
+		o.Origins[i] = url
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	if o.backoff == nil {
+		o.backoff = fullJitter
+	}
+	if o.probation == 0 {
+		o.probation = probationTime
+	}
+	if o.patience == 0 {
+		o.patience = bufferedAfter
+	}
+	return nil
+}
+
+// fullJitter spreads nodes that lost their origin at the same moment.
+func fullJitter(attempt int) time.Duration {
+	most := min(backoffMost, backoffFirst<<min(attempt, 10))
+	return backoffFirst/4 + rand.N(most)
+}
+
+// Uplink is the link. Boot, then Run.
+type Uplink struct {
+	o    Options
+	disk disk
+	who  who
+
+	work    sync.Mutex // held while revisions are taken; guards what follows
+	meta    meta
+	anchor  []string // keys that are believed where no state says otherwise, and at the start
+	used    *state   // in use; nil before the first
+	inUse   string   // the digest of its catalog
+	staging staging
+	owed    *wire.Ack // a refusal that no origin has heard of yet
+	anew    bool      // the next stream begins with a whole state
+	trialed *time.Timer
+
+	secrets secrets
+	shown   shown
+	buffers map[string]bool // origins whose streams somebody buffers
+}
+
+// Open reads the node's identity, if it has one. Nothing is asked yet.
+func Open(o Options) (*Uplink, error) {
+	o.Origins = slices.Clone(o.Origins)
+	if err := o.settle(); err != nil {
+		return nil, err
+	}
+	id, err := loadIdentity(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	u := &Uplink{o: o, disk: disk{o.KV}, buffers: map[string]bool{}}
+	u.setIdentity(id)
+	if u.anchor, err = loadTrust(o.Dir); err != nil {
+		return nil, err
+	}
+	if id == nil && o.Join == "" && len(u.anchor) == 0 {
+		return nil, errNoIdentity
+	}
+	u.shown.set(func(s *Status) { s.Link, s.Since, s.Node = linkDown, o.now().UTC(), u.name() })
+	return u, nil
+}
+
+var errNoIdentity = errors.New("this node has not enrolled: give it a join token once, from wedge node invite, with --join or in WEDGE_JOIN")
+
+// name is the node's: the certificate's once there is one.
+func (u *Uplink) name() string {
+	if id := u.identity(); id != nil {
+		return id.name()
+	}
+	return u.o.Name
+}
+
+// key opens what is sealed to the node.
+func (u *Uplink) key() *ecdsa.PrivateKey {
+	if id := u.identity(); id != nil {
+		return id.key
+	}
+	return nil
+}
+
+// Run follows the origins until ctx ends. An error is one that asking again does not mend: the node cannot enrol and has
+// nothing to serve.
+func (u *Uplink) Run(ctx context.Context) error {
+	defer u.end()
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		origin := u.o.Origins[attempt%len(u.o.Origins)]
+		began := u.o.now()
+		err := u.follow(ctx, origin)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if u.hopeless(err) {
+			return err
+		}
+		u.shown.down(u.o.now(), err)
+		u.o.Log.Warn("the link to the origin is down", "origin", origin, "error", err)
+		if u.o.now().Sub(began) > backoffMost {
+			attempt = attempt % len(u.o.Origins) // it worked for a while: begin with short pauses again
+		}
+		pause(ctx, max(u.o.backoff(attempt/len(u.o.Origins)), retryAfter(err)))
+	}
+	return nil
+}
+
+// hopeless says that the node was refused an identity, and has no revision to go on with.
+func (u *Uplink) hopeless(err error) bool {
+	u.work.Lock()
+	defer u.work.Unlock()
+	if u.identity() != nil || u.used != nil {
+		return false
+	}
+	switch codeOf(err) {
+	case "unauthenticated", "forbidden", "invalid", "conflict":
+		return true
+	}
+	return errors.Is(err, errToken)
+}
+
+// end makes sure that a process which ends well does not count as one that died.
+func (u *Uplink) end() {
+	u.work.Lock()
+	defer u.work.Unlock()
+	if u.trialed != nil {
+		u.trialed.Stop()
+	}
+	if u.meta.Trials > 0 {
+		u.meta.Trials = 0
+		if err := u.disk.saveMeta(&u.meta); err != nil {
+			u.o.Log.Error("cannot note that the process ended well", "error", err)
+		}
+	}
+}
+
+func retryAfter(err error) time.Duration {
+	if refused, ok := errors.AsType[*originError](err); ok {
+		return refused.after
+	}
+	return 0
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// follow enrols if need be, and follows one origin until the link breaks.
+func (u *Uplink) follow(ctx context.Context, origin string) error {
+	if u.identity() == nil {
+		if err := u.enrol(ctx, origin); err != nil {
+			return err
+		}
+	}
+	c := u.call(origin)
+	defer c.http.CloseIdleConnections()
+	if u.o.now().After(u.identity().renewAt()) {
+		if err := u.renew(ctx, c); err != nil {
+			u.o.Log.Error("the certificate stays as it is", "error", err)
+		} else {
+			c.http.CloseIdleConnections()
+			c = u.call(origin)
+		}
+	}
+	var w wire.Welcome
+	if err := c.post(ctx, wire.PathHello, u.hello(), &w); err != nil {
+		return fmt.Errorf("cannot begin a session: %w", err)
+	}
+	if w.Schema > wire.SyncSchema || w.Session == "" {
+		return errors.New("the origin speaks a newer schema than this node: upgrade the node")
+	}
+	u.shown.up(u.o.now(), origin, u.name(), u.identity().certificate.NotAfter)
+	s := &session{u: u, c: c, id: w.Session, ping: time.Duration(max(w.PingEvery, 100)) * time.Millisecond}
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return s.run(ctx) })
+	work.Go(func() error { return s.report(ctx) })
+	work.Go(func() error { return s.renewInTime(ctx) })
+	return work.Wait()
+}
+
+func (u *Uplink) hello() wire.Hello {
+	u.work.Lock()
+	defer u.work.Unlock()
+	h := wire.Hello{Schema: wire.SyncSchema, Version: u.o.Version, Region: u.o.Region, Incarnation: u.o.Incarnation, Address: u.o.Address}
+	if u.used != nil {
+		h.Epoch, h.Rev = u.used.at.Epoch, u.used.at.Rev
+	}
+	return h
+}
