@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/wedge-proxy/wedge/origin/store"
@@ -22,8 +25,10 @@ create table api_actions (
 	action {text} not null,
 	subject {text} not null,
 	detail {text} not null,
-	reason {text} not null
+	reason {text} not null,
+	token {text} not null -- the idempotency key; '' where there was none
 );
+create index api_actions_token on api_actions (token);
 `},
 	}
 }
@@ -40,6 +45,7 @@ type Action struct {
 }
 
 const (
+	keepKeys    = 24 * time.Hour // for which an idempotency key stands for an action
 	keepActions = 400 * 24 * time.Hour
 	noteTime    = 5 * time.Second // to write an action down, also for a client that is gone
 )
@@ -60,8 +66,8 @@ func (c *call) note(action, subject, detail string) {
 		if _, err := t.Exec("delete from api_actions where id < ?", actionID(now.Add(-keepActions), "")); err != nil {
 			return err
 		}
-		_, err := t.Exec("insert into api_actions (id, at, actor, action, subject, detail, reason) values (?, ?, ?, ?, ?, ?, ?)",
-			actionID(now, rand.Text()[:8]), now.UnixMicro(), c.who.Name, action, subject, detail, c.reason())
+		_, err := t.Exec("insert into api_actions (id, at, actor, action, subject, detail, reason, token) values (?, ?, ?, ?, ?, ?, ?, ?)",
+			actionID(now, rand.Text()[:8]), now.UnixMicro(), c.who.Name, action, subject, detail, c.reason(), c.key())
 		return err
 	})
 	if err != nil {
@@ -101,4 +107,51 @@ func (c *call) actions() (page Page[Action], err error) {
 		page.Next = page.Items[limit-1].ID
 	}
 	return page, err
+}
+
+// did tells whether the request, by its idempotency key, has been done already.
+func (c *call) did(action, subject string) (done bool, err error) {
+	if c.key() == "" {
+		return false, nil
+	}
+	if len(c.key()) > store.MaxText || !isText(c.key()) {
+		return false, invalid("an Idempotency-Key is UTF-8 of at most %d bytes", store.MaxText)
+	}
+	var was struct{ actor, action, subject string }
+	err = c.store.View(c.r.Context(), func(t *store.Tx) error {
+		return t.Row("select actor, action, subject from api_actions where token = ? and id >= ?",
+			c.key(), actionID(c.options.Now().Add(-keepKeys), "")).Scan(&was.actor, &was.action, &was.subject)
+	})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, err
+	case was.actor != c.who.Name || was.action != action || was.subject != subject:
+		return false, faultf(http.StatusConflict, codeConflict, "the idempotency key %q came with another request; take a new key for each", c.key())
+	}
+	return true, nil
+}
+
+// once does something to what the path names, unless the same request has done it before.
+func (c *call) once(action string, do func() error) (Done, error) {
+	done, err := c.did(action, c.name())
+	if err != nil || done {
+		return Done{Name: c.name()}, err
+	}
+	if err := do(); err != nil {
+		return Done{}, err
+	}
+	c.note(action, c.name(), "")
+	return Done{Name: c.name()}, nil
+}
+
+// toldOnce refuses to repeat a request whose answer was a secret.
+func (c *call) toldOnce(action, subject string) error {
+	done, err := c.did(action, subject)
+	if err == nil && done {
+		err = faultf(http.StatusConflict, codeConflict, "an earlier request with this idempotency key has made it, and it was told once; "+
+			"revoke it, and ask for another with a new key")
+	}
+	return err
 }

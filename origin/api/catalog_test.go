@@ -265,3 +265,38 @@ func TestRepeatedRequestsHappenOnce(t *testing.T) {
 	}
 	s.do(post, "/api/v1/apply", basic, "Idempotency-Key", strings.Repeat("k", 5000)).failed(http.StatusBadRequest, codeInvalid, "key")
 }
+
+// Neither does what makes no revision.
+func TestRepeatedActionsHappenOnce(t *testing.T) {
+	s := newServer(t)
+	s.fleet.add("n1", "n2")
+	key := func(k string) []string { return []string{"Idempotency-Key", k} }
+	var first, again Page[vault.SignerInfo]
+	s.do(post, "/api/v1/signer/rotate", "", key("a")...).is(http.StatusOK).into(&first)
+	s.do(post, "/api/v1/signer/rotate", "", key("a")...).is(http.StatusOK).into(&again)
+	assert.Equal(t, first, again)
+	for range 2 {
+		s.do(del, "/api/v1/nodes/n1", "", key("b")...).is(http.StatusOK)
+		s.do(del, "/api/v1/signer/"+first.Items[0].Name, "", key("c")...).is(http.StatusOK)
+	}
+	s.do(del, "/api/v1/nodes/n2", "", key("b")...).failed(http.StatusConflict, codeConflict, "another request")
+	s.as(vault.Operator, del, "/api/v1/nodes/n1", "", key("b")...).failed(http.StatusConflict, codeConflict, "another request")
+	s.do(del, "/api/v1/nodes/n1", "").is(http.StatusNotFound)
+	s.do(post, "/api/v1/nodes/invite", "", key("d")...).is(http.StatusCreated)
+	s.do(post, "/api/v1/nodes/invite", "", key("d")...).failed(http.StatusConflict, codeConflict, "told once")
+	s.do(post, "/api/v1/tokens", `{"name":"ann","role":"viewer"}`, key("e")...).is(http.StatusCreated)
+	s.do(post, "/api/v1/tokens", `{"name":"ann","role":"viewer"}`, key("e")...).failed(http.StatusConflict, codeConflict, "told once")
+	s.do(del, "/api/v1/nodes/n2", "", key(strings.Repeat("k", 5000))...).failed(http.StatusBadRequest, codeInvalid, "Idempotency-Key")
+}
+
+// Who counts on a precondition is not answered as if there were none.
+func TestPreconditionsAreNeverIgnored(t *testing.T) {
+	s := newServer(t)
+	for _, r := range routes() {
+		if r.changes() && !r.guards {
+			for _, header := range []string{"If-Match", "If-None-Match"} {
+				s.do(r.method, wildcard.ReplaceAllString(r.path, "x"), "{}", header, "*").failed(http.StatusBadRequest, codeInvalid, "leave them out")
+			}
+		}
+	}
+}

@@ -79,17 +79,6 @@ func (c *call) rotateKey() (control.KeyMade, error) {
 	return c.options.Control.RotateKey(c.r.Context(), c.by(), c.name())
 }
 
-func (c *call) revokeKey() (control.Result, error) {
-	expect, err := c.expected(wire.KindKey, c.name())
-	if err != nil {
-		return control.Result{}, err
-	}
-	if expect >= 0 {
-		return deleteOf(wire.KindKey)(c)
-	}
-	return c.options.Control.RevokeKey(c.r.Context(), c.by(), c.name())
-}
-
 // SecretValue is a secret on its way in. It never comes out again.
 type SecretValue struct {
 	Value string `json:"value"`

@@ -55,6 +55,9 @@ func (c *call) invite(i Invite) (Invited, error) {
 	case i.TTL < wire.Duration(time.Second) || i.TTL > maxInvitation:
 		return Invited{}, invalid("ttl is %s; want between 1s and 30d", time.Duration(i.TTL))
 	}
+	if err := c.toldOnce("node.invite", i.Name); err != nil {
+		return Invited{}, err
+	}
 	expires := c.options.Now().UTC().Add(time.Duration(i.TTL)).Truncate(time.Second)
 	token, err := c.options.Vault.Invite(c.r.Context(), vault.Invitation{Name: i.Name, Region: i.Region, Expires: expires, Actor: c.who.Name})
 	if err != nil {
@@ -93,11 +96,7 @@ func step(verb string) func(c *call, why Why) (fleet.Node, error) {
 }
 
 func (c *call) removeNode() (Done, error) {
-	err := c.options.Fleet.Remove(c.r.Context(), c.name())
-	if err == nil {
-		c.note("node.remove", c.name(), "")
-	}
-	return Done{Name: c.name()}, err
+	return c.once("node.remove", func() error { return c.options.Fleet.Remove(c.r.Context(), c.name()) })
 }
 
 func (c *call) fleet() (fleet.State, error) {

@@ -103,13 +103,13 @@ func (r *route) parameters() (all []object) {
 	if r.changes() {
 		headers["X-Reason"] = "why, for the audit trail"
 	}
-	if r.gives == typeResult || r.keyed() {
-		headers["Idempotency-Key"] = "makes it safe to send the request again: for 24 hours the same key gets the same answer"
+	if r.changes() && r.media != mediaBytes && r.answer != mediaBytes {
+		headers["Idempotency-Key"] = "makes it safe to send the request again: for 24 hours the same key gets the same answer, and does nothing"
 	}
-	if r.method == put && r.gives == typeResult || r.method == del && r.gives == typeResult {
+	if r.guards {
 		headers["If-Match"] = "the ETag that the resource must have"
 	}
-	if r.method == put && r.gives == typeResult {
+	if r.guards && r.method == put {
 		headers["If-None-Match"] = "*: the resource must not be there yet"
 	}
 	if r.path == pathChanges {

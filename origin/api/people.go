@@ -34,6 +34,9 @@ func (c *call) newToken(t NewToken) (MadeToken, error) {
 	if !t.Role.Covers(vault.Viewer) {
 		return MadeToken{}, invalid("the role is %q; want viewer, operator or admin", t.Role)
 	}
+	if err := c.toldOnce("token.create", t.Name); err != nil {
+		return MadeToken{}, err
+	}
 	token, err := c.options.Vault.NewToken(c.r.Context(), t.Name, t.Role)
 	if err != nil {
 		return MadeToken{}, err
@@ -43,11 +46,7 @@ func (c *call) newToken(t NewToken) (MadeToken, error) {
 }
 
 func (c *call) revokeToken() (Done, error) {
-	err := c.options.Vault.RevokeToken(c.r.Context(), c.name())
-	if err == nil {
-		c.note("token.revoke", c.name(), "")
-	}
-	return Done{Name: c.name()}, err
+	return c.once("token.revoke", func() error { return c.options.Vault.RevokeToken(c.r.Context(), c.name()) })
 }
 
 func (c *call) signers() (page Page[vault.SignerInfo], err error) {
@@ -56,19 +55,15 @@ func (c *call) signers() (page Page[vault.SignerInfo], err error) {
 }
 
 func (c *call) rotateSigner() (page Page[vault.SignerInfo], err error) {
-	if err := c.options.Vault.RotateSigner(c.r.Context(), c.who.Name); err != nil {
+	_, err = c.once("signer.rotate", func() error { return c.options.Vault.RotateSigner(c.r.Context(), c.who.Name) })
+	if err != nil {
 		return page, err
 	}
-	c.note("signer.rotate", "", "")
 	return c.signers()
 }
 
 func (c *call) retireSigner() (Done, error) {
-	err := c.options.Vault.RetireSigner(c.r.Context(), c.name(), c.who.Name)
-	if err == nil {
-		c.note("signer.retire", c.name(), "")
-	}
-	return Done{Name: c.name()}, err
+	return c.once("signer.retire", func() error { return c.options.Vault.RetireSigner(c.r.Context(), c.name(), c.who.Name) })
 }
 
 func (c *call) backup() error {

@@ -33,6 +33,7 @@ type endpoint struct {
 	media  string // of the body, "" for JSON or none
 	answer string // media of the answer, "" for JSON
 	status int    // of the success that is usual
+	guards bool   // it looks at If-Match and If-None-Match
 }
 
 // read is an endpoint without a body.
@@ -70,6 +71,12 @@ func making(e endpoint) endpoint {
 	return e
 }
 
+// guarded says that the endpoint looks at If-Match and If-None-Match.
+func guarded(e endpoint) endpoint {
+	e.guards = true
+	return e
+}
+
 // call is one request on its way through a route.
 type call struct {
 	*API
@@ -102,6 +109,9 @@ func (c *call) admit() error {
 	if err := c.checkPath(); err != nil {
 		return err
 	}
+	if h := c.r.Header; c.route.changes() && !c.route.guards && (h.Get("If-Match") != "" || h.Get("If-None-Match") != "") {
+		return invalid("this does not look at If-Match or If-None-Match; leave them out")
+	}
 	return c.checkQuery()
 }
 
@@ -110,8 +120,11 @@ func (c *call) name() string { return c.r.PathValue("name") }
 
 // by is who changes something, and why.
 func (c *call) by() control.By {
-	return control.By{Actor: c.who.Name, Reason: c.reason(), Key: c.r.Header.Get("Idempotency-Key")}
+	return control.By{Actor: c.who.Name, Reason: c.reason(), Key: c.key()}
 }
+
+// key makes it safe to send the request again; "" where it does not.
+func (c *call) key() string { return c.r.Header.Get("Idempotency-Key") }
 
 func (c *call) reason() string {
 	if c.why != "" {
@@ -125,9 +138,3 @@ func (c *call) reason() string {
 
 // changes tells whether the route changes something.
 func (r *route) changes() bool { return r.method != http.MethodGet }
-
-// keyed tells whether the route knows idempotency keys although it answers with more than a result.
-func (r *route) keyed() bool {
-	return r.gives == reflect.TypeFor[control.VersionMade]() || r.gives == reflect.TypeFor[control.Promoted]() ||
-		r.gives == reflect.TypeFor[control.KeyMade]()
-}

@@ -108,8 +108,8 @@ func kindRoutes(plural, kind string) []route {
 			route{post, one + "/rotate", vault.Operator, "Gives a key's name and settings to a new key.", making(read((*call).rotateKey)), nil})
 	}
 	return append(all,
-		route{put, one, vault.Operator, "Makes or replaces one of the " + plural + ".", write(putOf(kind)), nil},
-		route{del, one, vault.Operator, "Deletes one of the " + plural + ".", read(deleteOf(kind)), nil})
+		route{put, one, vault.Operator, "Makes or replaces one of the " + plural + ".", guarded(write(putOf(kind))), nil},
+		route{del, one, vault.Operator, "Deletes one of the " + plural + ".", guarded(read(deleteOf(kind))), nil})
 }
 
 func modelRoutes() []route {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wedge-proxy/wedge/origin/control"
 	"github.com/wedge-proxy/wedge/origin/vault"
 )
 
@@ -19,7 +18,6 @@ var (
 	typeText    = reflect.TypeFor[encoding.TextMarshaler]()
 	typeRole    = reflect.TypeFor[vault.Role]()
 	typeFailure = reflect.TypeFor[Failure]()
-	typeResult  = reflect.TypeFor[control.Result]()
 )
 
 // schemas makes schemas of Go types as encoding/json sees them.
