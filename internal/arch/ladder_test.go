@@ -87,8 +87,8 @@ var ladder = map[string]row{
 	"origin/ledger":  {rung: 3, never: []string{"proxy", "bench", wazero}},
 	"origin/fleet":   {rung: 3, also: []string{"origin/vault"}, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
 	"origin/control": {rung: 3, also: []string{"origin/vault", "origin/ledger"}, modules: []string{semver, yaml}, never: []string{"proxy", "bench", wazero}},
-	"origin/api":     {rung: 4, modules: []string{yaml, promlib}, never: []string{"proxy", "bench", wazero}},
-	"origin":         {rung: 4, also: []string{"origin/api"}, modules: []string{xsync, promlib}, never: []string{"proxy", "bench", wazero}},
+	"origin/api":     {rung: 4, modules: []string{yaml}, never: []string{"proxy", "bench", wazero}},
+	"origin":         {rung: 4, also: []string{"origin/api"}, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
 	"bench/sim":      {rung: 3, modules: []string{fasthttp, fastjson, xsys, xxhash}, never: []string{"proxy", "origin"}},
 
 	"internal/cli": {rung: 4, modules: []string{yaml}, never: []string{"proxy", "origin", "bench", wazero}},

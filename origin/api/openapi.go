@@ -58,6 +58,9 @@ func (r *route) operation(s *schemas) object {
 		"security":  []any{},
 		"tags":      []string{r.tag()},
 	}
+	if r.method == put { // which makes what is not there
+		o["responses"].(object)["201"] = success
+	}
 	if r.role != anyone {
 		o["security"], o["x-role"] = []any{object{"token": []string{}}}, r.role
 	}
