@@ -73,13 +73,7 @@ func (f *Fleet) depart() {
 func (f *Fleet) tend(ctx context.Context) error {
 	var pulse int64
 	beat := time.Now()
-	for timer := time.NewTimer(0); ; {
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		if err := f.look(ctx, &pulse); err != nil {
 			f.complain(ctx, "cannot read what other origins do", err)
 		}
@@ -90,8 +84,33 @@ func (f *Fleet) tend(ctx context.Context) error {
 				f.complain(ctx, "cannot tell that this origin is there", err)
 			}
 		}
-		timer.Reset(f.pace())
+		f.doze(ctx)
 	}
+	return nil
+}
+
+// doze waits until other origins may have moved the roll-out.
+func (f *Fleet) doze(ctx context.Context) {
+	var changed <-chan struct{}
+	if v := f.feed.view(); v != nil {
+		changed = v.changed
+	}
+	if pause := f.pace(); pause == pollFast || !sleep(ctx, pause, changed) {
+		sleep(ctx, pollFast, nil)
+	}
+}
+
+// sleep waits until the time is up, and tells whether it did not end before.
+func sleep(ctx context.Context, d time.Duration, end <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-end:
+	}
+	return false
 }
 
 // pace is how soon the roll-out may have moved.

@@ -27,10 +27,7 @@ func (f *Fleet) lead(ctx context.Context) error {
 			lead.Release()
 			continue
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(leadPause):
-		}
+		sleep(ctx, leadPause, nil)
 	}
 	return nil
 }
@@ -77,7 +74,7 @@ func (f *Fleet) rest(ctx context.Context, under bool) bool {
 	case <-timer.C:
 	case <-changed:
 	case <-acked:
-		time.Sleep(minPace) // more answers come
+		sleep(ctx, minPace, nil) // more answers come
 	}
 	return true
 }

@@ -92,25 +92,27 @@ func withoutWaves(o *Options) { o.NoWaves = true }
 // start runs an origin on a store, with plain HTTP. It is stopped at the test's end, or before by stop.
 func start(t testing.TB, s *store.Store, settings ...setting) *origin {
 	t.Helper()
-	return startServer(t, s, func(h *httptest.Server, _ *vault.Vault) { h.Start() }, settings...)
+	return startServer(t, s, func(h *httptest.Server, _ *origin) { h.Start() }, settings...)
 }
 
 // startTLS is start with HTTP/2, TLS and client certificates.
 func startTLS(t testing.TB, s *store.Store, settings ...setting) *origin {
 	t.Helper()
-	return startServer(t, s, func(h *httptest.Server, v *vault.Vault) {
-		certificate, err := v.ServerCertificate([]string{"127.0.0.1"})
-		require.NoError(t, err)
-		pem, _ := v.CA()
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(pem)
-		h.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven}
-		h.EnableHTTP2 = true
-		h.StartTLS()
-	}, settings...)
+	return startServer(t, s, serveTLS, settings...)
 }
 
-func startServer(t testing.TB, s *store.Store, serve func(*httptest.Server, *vault.Vault), settings ...setting) *origin {
+func serveTLS(h *httptest.Server, o *origin) {
+	certificate, err := o.vault.ServerCertificate([]string{"127.0.0.1"})
+	require.NoError(o.t, err)
+	pem, _ := o.vault.CA()
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	h.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven}
+	h.EnableHTTP2 = true
+	h.StartTLS()
+}
+
+func startServer(t testing.TB, s *store.Store, serve func(*httptest.Server, *origin), settings ...setting) *origin {
 	t.Helper()
 	o := &origin{t: t, store: s, log: &logged{}}
 	options := Options{
@@ -127,7 +129,7 @@ func startServer(t testing.TB, s *store.Store, serve func(*httptest.Server, *vau
 	o.Fleet, err = New(options)
 	require.NoError(t, err)
 	o.server = httptest.NewUnstartedServer(o.Handler())
-	serve(o.server, o.vault)
+	serve(o.server, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- o.Run(ctx) }()

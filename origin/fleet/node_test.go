@@ -403,3 +403,15 @@ func (n *node) sees(rev int64) bool {
 	defer n.mu.Unlock()
 	return slices.Contains(n.seen, rev) || n.at.Rev >= rev
 }
+
+// received is how many bytes of frames have come.
+func (n *node) received() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.bytes
+}
+
+// forget makes it a node with nothing.
+func (n *node) forget() {
+	n.at, n.used, n.state = wire.Position{}, wire.Position{}, map[string]wire.Resource{}
+}

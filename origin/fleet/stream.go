@@ -34,11 +34,10 @@ type stream struct {
 }
 
 const (
-	maxWait      = time.Minute      // of a long poll
-	slotPatience = 2 * time.Second  // how long a node waits for its turn to get a whole state
-	busyFor      = 2 * time.Second  // when to come again otherwise
-	chunk        = 256 << 10        // bytes for which a write's deadline is meant
-	minDeadline  = 10 * time.Second // of a write
+	maxWait      = time.Minute     // of a long poll
+	slotPatience = 2 * time.Second // how long a node waits for its turn to get a whole state
+	busyFor      = 2 * time.Second // when to come again otherwise
+	chunk        = 256 << 10       // bytes for which a write's deadline is meant
 )
 
 // stream sends a node what it lacks, and what is new from then on.
@@ -361,11 +360,10 @@ func (s *stream) send(frames ...[]byte) error {
 		s.w.Header().Set("Content-Type", "application/octet-stream")
 		s.w.Header().Set("X-Accel-Buffering", "no")
 	}
-	deadline := max(3*s.f.o.PingEvery, minDeadline)
 	for _, frame := range frames {
 		for len(frame) > 0 {
 			n := min(len(frame), chunk)
-			if err := s.out.SetWriteDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			if err := s.out.SetWriteDeadline(time.Now().Add(s.f.patience())); err != nil && !errors.Is(err, http.ErrNotSupported) {
 				return err
 			}
 			if _, err := s.w.Write(frame[:n]); err != nil {

@@ -79,13 +79,14 @@ func (u *Uplink) Boot(ctx context.Context) (ok bool, err error) {
 	return true, nil
 }
 
-// count notes a start with a revision on probation. One that the process died with twice is not tried again.
+// count notes a start with a revision on probation. One that the process died with twice is not tried again where there
+// is another one to fall back to.
 func (u *Uplink) count() error {
 	if !u.meta.Trial {
 		return nil
 	}
 	u.meta.Trials++
-	if u.meta.Trials >= 2 {
+	if u.meta.Trials >= 2 && len(u.meta.Good.Head) > 0 {
 		h, err := wire.ParseHead(u.meta.Used.Head)
 		if err != nil {
 			return err
