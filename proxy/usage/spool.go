@@ -130,7 +130,8 @@ func (u *Usage) load(r *report) *wire.Report {
 				u.o.Log.Warn("cannot read a usage report; it is tried again", "incarnation", r.life, "seq", r.seq, "err", err)
 				return nil
 			}
-			u.o.Log.Error("a usage report cannot be read and is given up: what it counted is lost", "incarnation", r.life, "seq", r.seq, "err", err)
+			u.o.Log.Error("a usage report cannot be read and is given up: what it counted is lost",
+				"incarnation", r.life, "seq", r.seq, "err", err)
 		}
 	}
 	u.spool.tries = 0
@@ -189,9 +190,11 @@ func (u *Usage) Gap() error {
 		err = u.journal.kv.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("usage: cannot renumber the reports after %d of incarnation %s, which the origin does not know: %w", name.Base, first.life, err)
+		return fmt.Errorf("usage: cannot renumber the reports after %d of incarnation %s, which the origin does not know: %w",
+			name.Base, first.life, err)
 	}
-	u.o.Log.Warn("the origin has forgotten usage reports that it counted; it may have been restored from a backup", "incarnation", first.life, "reports", name.Base)
+	u.o.Log.Warn("the origin has forgotten usage reports that it counted; it may have been restored from a backup",
+		"incarnation", first.life, "reports", name.Base)
 	s.names[first.life], s.offered = name, nil
 	u.wake()
 	return nil
