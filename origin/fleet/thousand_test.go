@@ -135,7 +135,9 @@ func TestThousandNodes(t *testing.T) {
 		t.Skip("a thousand nodes take a while")
 	}
 	for name, noWaves := range map[string]bool{"at once": true, "waves": false} {
-		t.Run(name, func(t *testing.T) { thousand(t, func(o *Options) { o.NoWaves, o.CanaryWait = noWaves, 20*time.Second }) })
+		t.Run(name, func(t *testing.T) {
+			thousand(t, func(o *Options) { o.NoWaves, o.CanaryWait = noWaves, 20*time.Second })
+		})
 	}
 }
 
