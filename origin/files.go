@@ -2,16 +2,13 @@ package origin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/wedge-proxy/wedge/origin/store"
 	"github.com/wedge-proxy/wedge/origin/vault"
-	"github.com/wedge-proxy/wedge/wire"
 )
 
 const (
@@ -104,21 +101,4 @@ func writeFile(path string, content []byte, mode os.FileMode) error {
 		return fmt.Errorf("cannot write %s: %w", path, errors.Join(err, os.Remove(part.Name())))
 	}
 	return nil
-}
-
-// blobsOf tells the digests of the blobs that a resource names: a policy's module and its cases.
-func blobsOf(kind string, body []byte) (digests []string, err error) {
-	if kind != wire.KindPolicy {
-		return nil, nil
-	}
-	var policy struct{ Module, Cases string }
-	if err := json.Unmarshal(body, &policy); err != nil {
-		return nil, fmt.Errorf("cannot read the policy: %w", err)
-	}
-	for _, ref := range []string{policy.Module, policy.Cases} {
-		if strings.HasPrefix(ref, "sha256:") {
-			digests = append(digests, ref)
-		}
-	}
-	return digests, nil
 }

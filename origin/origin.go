@@ -126,7 +126,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 	metrics := obs.NewRegistry()
 	o.ledger = ledger.New(o.store)
 	o.control = control.New(control.Options{
-		Store: o.store, Secrets: o.vault, Traffic: traffic(o.ledger), Support: o.options.Support,
+		Store: o.store, Secrets: o.vault, Traffic: control.Booked(o.ledger), Support: o.options.Support,
 		CheckPolicy: o.options.CheckPolicy, Log: o.options.Log,
 	})
 	if o.fleet, err = o.newFleet(metrics); err != nil {
@@ -157,23 +157,8 @@ func (o *Origin) openVault(ctx context.Context) (err error) {
 
 func storeOptions(url string) store.Options {
 	return store.Options{
-		URL: url, Blobs: blobsOf,
+		URL: url, Blobs: wire.BlobsOf,
 		Schemas: []store.Schema{vault.Schema(), ledger.Schema(), fleet.Schema(), control.Schema(), api.Schema()},
-	}
-}
-
-// traffic tells the control what the books say.
-func traffic(l *ledger.Ledger) func(context.Context, string, time.Time, time.Time) ([]control.VersionTotals, error) {
-	return func(ctx context.Context, model string, since, until time.Time) (all []control.VersionTotals, err error) {
-		totals, err := l.Totals(ctx, model, since, until)
-		for _, t := range totals {
-			all = append(all, control.VersionTotals{
-				Version: t.Version, Requests: t.Requests, Errors: t.Errors, ErrorRate: t.ErrorRate, CacheHits: t.CacheHits,
-				Input: t.Input, Output: t.Output, CostNano: t.CostNano, MeanMS: t.MeanMS, P50MS: t.P50MS, P95MS: t.P95MS,
-				MeanTTFT: t.MeanTTFT,
-			})
-		}
-		return all, err
 	}
 }
 

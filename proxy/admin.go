@@ -25,6 +25,7 @@ type Status struct {
 	Policies []statusPolicy `json:"policies,omitempty"`
 	Cache    statusCache    `json:"cache"`
 	Origin   any            `json:"origin,omitempty"`
+	Spool    any            `json:"spool,omitempty"`
 	Notes    []string       `json:"notes,omitempty"`
 }
 
@@ -70,6 +71,7 @@ type AdminOptions struct {
 	Token   string // required of callers, unless the port is on a loopback address
 	Notes   func() []string
 	Origin  func() any // the link to the origin, for /status; nil: the node follows none
+	Spool   func() any // the reports that wait for the origin; nil: there are none
 }
 
 // Admin is the handler of the node's admin port.
@@ -191,6 +193,9 @@ func (s *Server) status(o AdminOptions) *Status {
 	}
 	if o.Origin != nil {
 		st.Origin = o.Origin()
+	}
+	if o.Spool != nil {
+		st.Spool = o.Spool()
 	}
 	snap := s.snap.Load()
 	if snap.Digest == "" {

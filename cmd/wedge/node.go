@@ -69,6 +69,7 @@ type node struct {
 	policyTemp string                           // the folder of compiled policies, if it goes with the process
 	usage      *usage.Usage                     // nil if nobody wants to know
 	resolve    func(ref string) (string, error) // secrets of a catalog that came from elsewhere; nil: the node's own
+	spool      func() any                       // the reports that wait, for /status; nil without an origin
 	link       func() any                       // the state of the link to the origin, for /status; nil without one
 	accessLog  *obs.AccessLog
 	logFile    io.Closer
@@ -144,7 +145,7 @@ func (n *node) newServer() error {
 		if n.usage, err = usage.New(n.disk, usage.Options{Log: n.log}); err != nil {
 			return err
 		}
-		po.Usage = n.usage
+		po.Usage, n.spool = n.usage, func() any { return n.usage.Status() }
 	}
 	n.server, err = proxy.New(po)
 	return err
@@ -290,7 +291,7 @@ func (n *node) run(ctx context.Context) error {
 	go func() { logged <- n.runLog(logs) }()
 
 	admin := &http.Server{
-		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: n.noted, Origin: n.link}),
+		Handler:           n.server.Admin(proxy.AdminOptions{Version: version, Token: n.o.AdminToken, Notes: n.noted, Origin: n.link, Spool: n.spool}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	front := make(chan error, 2)

@@ -67,7 +67,7 @@ var ladder = map[string]row{
 	"proxy/cache/semantic":    {rung: 2},
 	"proxy/cache/prefix":      {rung: 2, modules: []string{xxhash}},
 	"proxy/budget":            {rung: 2},
-	"proxy/uplink":            {rung: 2},
+	"proxy/uplink":            {rung: 2, modules: []string{xsync}},
 	"proxy/usage":             {rung: 2},
 	"proxy/dialect/openai":    {rung: 2, modules: []string{xxhash}},
 	"proxy/dialect/anthropic": {rung: 2, modules: []string{xxhash}},

@@ -143,7 +143,7 @@ func (o *originProcess) revision(t testing.TB) (rev int64) {
 // arrive waits until a node has a revision in use.
 func (n *node) arrive(t testing.TB, rev int64) {
 	t.Helper()
-	testkit.Eventually(t, startTime, func() error {
+	testkit.Eventually(t, patience, func() error {
 		var s struct{ Origin struct{ Rev int64 } }
 		n.operator(t).getJSON("/status", &s)
 		if s.Origin.Rev < rev {

@@ -92,6 +92,7 @@ func (s *session) read(ctx context.Context, path string, first time.Duration) er
 		if err != nil {
 			return causeOf(ctx, err)
 		}
+		s.u.heard.Store(true)
 		if watch.Stop(); !s.u.buffers[s.c.origin] {
 			watch = time.AfterFunc(3*s.ping, func() { cancel(silent) })
 		}
@@ -190,7 +191,13 @@ func (s *session) report(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if code := codeOf(err); code == "" || code == "fenced" || code == "unauthenticated" || code == "forbidden" {
+		code := codeOf(err)
+		if code == "gap" { // the origin was restored: what it lacks goes on under another incarnation
+			if err = s.u.o.Reports.Gap(); err == nil {
+				continue
+			}
+		}
+		if code == "" || code == "fenced" || code == "unauthenticated" || code == "forbidden" {
 			return fmt.Errorf("cannot report: %w", err)
 		}
 		s.u.shown.set(func(st *Status) { st.Unreported = err.Error() })

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +36,9 @@ type Reports interface {
 	Next() (*wire.Report, bool)
 	// Sent tells that the origin has counted up to a report.
 	Sent(wire.ReportReply)
+	// Gap tells that the origin has not counted the report before: those that are left become reports of another
+	// incarnation.
+	Gap() error
 	// Changed has a value after there is a report that was not there before.
 	Changed() <-chan struct{}
 }
@@ -126,6 +130,7 @@ type Uplink struct {
 	anew    bool      // the next stream begins with a whole state
 	trialed *time.Timer
 
+	heard   atomic.Bool // the last session got something from its origin
 	secrets secrets
 	shown   shown
 	buffers map[string]bool // origins whose streams somebody buffers
@@ -177,7 +182,6 @@ func (u *Uplink) Run(ctx context.Context) error {
 	defer u.end()
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		origin := u.o.Origins[attempt%len(u.o.Origins)]
-		began := u.o.now()
 		err := u.follow(ctx, origin)
 		if ctx.Err() != nil {
 			return nil
@@ -187,8 +191,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		u.shown.down(u.o.now(), err)
 		u.o.Log.Warn("the link to the origin is down", "origin", origin, "error", err)
-		if u.o.now().Sub(began) > backoffMost {
-			attempt = attempt % len(u.o.Origins) // it worked for a while: begin with short pauses again
+		if u.heard.Swap(false) {
+			attempt %= len(u.o.Origins) // it worked: begin with short pauses again
 		}
 		pause(ctx, max(u.o.backoff(attempt/len(u.o.Origins)), retryAfter(err)))
 	}
