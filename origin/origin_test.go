@@ -375,18 +375,3 @@ func TestCertificateIsRenewedInTime(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotSame(t, first, next)
 }
-
-func TestBlobsOfPolicies(t *testing.T) {
-	for body, want := range map[string][]string{
-		`{"module":"sha256:a","cases":"sha256:b"}`: {"sha256:a", "sha256:b"}, `{"module":"sha256:a"}`: {"sha256:a"}, `{"module":"file:x"}`: nil,
-	} {
-		digests, err := blobsOf(wire.KindPolicy, []byte(body))
-		require.NoError(t, err)
-		assert.Equal(t, want, digests)
-	}
-	digests, err := blobsOf(wire.KindModel, []byte(`{"module":"sha256:a"}`))
-	require.NoError(t, err)
-	assert.Empty(t, digests)
-	_, err = blobsOf(wire.KindPolicy, []byte(`[]`))
-	require.Error(t, err)
-}

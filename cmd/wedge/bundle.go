@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/wedge-proxy/wedge/internal/cli"
+	"github.com/wedge-proxy/wedge/proxy/uplink"
+	"github.com/wedge-proxy/wedge/store/badger"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -15,6 +18,7 @@ import (
 type bundleCmd struct {
 	Export bundleExportCmd `cmd:"" help:"Write the signed bundle of all that nodes get."`
 	Verify bundleVerifyCmd `cmd:"" help:"Tell whether a bundle is whole and signed by somebody who is trusted."`
+	Import bundleImportCmd `cmd:"" help:"Make a bundle the revision that a node starts with."`
 }
 
 type bundleExportCmd struct {
@@ -72,21 +76,69 @@ func (c *bundleVerifyCmd) Run(to console) error {
 	if err != nil {
 		return fmt.Errorf("cannot verify the bundle: --trust: %w", err)
 	}
-	var in io.Reader = os.Stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return fmt.Errorf("cannot read the bundle: %w", err)
-		}
-		defer func() { _ = f.Close() }() // it was only read
-		in = f
+	in, err := openBundle(c.File)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = in.Close() }() // it was only read
 	b, err := wire.ReadBundle(in, trust)
 	if err != nil {
 		return fmt.Errorf("%s is not to be used: %w", c.File, err)
 	}
 	s := cli.Session{Out: to.out, Format: c.Output}
 	return s.PrintBundle(b)
+}
+
+func openBundle(file string) (io.ReadCloser, error) {
+	if file == "-" {
+		return os.Stdin, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the bundle: %w", err)
+	}
+	return f, nil
+}
+
+type bundleImportCmd struct {
+	File  string   `arg:"" help:"The bundle; - reads standard input."`
+	Data  string   `required:"" placeholder:"DIR" help:"The node's data folder, made if it is not there. The node must not be running."`
+	Trust []string `required:"" placeholder:"KEY" help:"Public keys of origins that are trusted: ed25519:…"`
+}
+
+// Help is the part of the help text below the flags' summary.
+func (bundleImportCmd) Help() string {
+	return `The node serves the bundle's catalog when it starts (wedge edge --origin), even if it reaches no origin, and takes what is
+newer as soon as it does. A node that has something newer refuses the bundle.
+
+Examples:
+  wedge bundle import wedge.bundle --data /var/lib/wedge --trust ed25519:AbC…`
+}
+
+// Run imports.
+func (c *bundleImportCmd) Run(to console) error {
+	trust, err := wire.TrustOf(c.Trust...)
+	if err != nil {
+		return fmt.Errorf("cannot import the bundle: --trust: %w", err)
+	}
+	in, err := openBundle(c.File)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("cannot make the data folder: %w", err)
+	}
+	db, err := badger.Open(filepath.Join(c.Data, "store"), badger.Options{})
+	if err != nil {
+		return fmt.Errorf("cannot import the bundle into %s: %w", c.Data, err)
+	}
+	at, err := uplink.Import(db, identityDir(c.Data), in, trust)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("cannot import %s: %w", c.File, err)
+	}
+	_, err = fmt.Fprintf(to.out, "a node on %s starts with revision %d of epoch %d\n", c.Data, at.Rev, at.Epoch)
+	return err
 }
 
 type backupCmd struct {

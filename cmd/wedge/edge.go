@@ -38,7 +38,7 @@ type edgeCmd struct {
 	ReadTimeout time.Duration `placeholder:"TIME" help:"How long a request may take to arrive (default 60s)."`
 	Drain       time.Duration `placeholder:"TIME" help:"How long requests may take to end after SIGTERM (default 30s)."`
 
-	Allow []string `kong:"-"` // secrets_allow of the settings: the node's own secrets that a bundle may name
+	SecretsAllow []string `placeholder:"REF" help:"The node's own secrets that a catalog from an origin or a bundle may name, such as $${KEY} or file:/path."`
 }
 
 // Help is the part of the help text below the flags' summary.
@@ -102,9 +102,9 @@ func (c *edgeCmd) source(n *node) (source, error) {
 	case c.Catalog != "":
 		return &catalogFile{path: c.Catalog, server: n.server, secret: n.secret}, nil
 	case c.Bundle != "":
-		return newBundleFile(n, c.Bundle, c.Trust, c.Allow)
+		return newBundleFile(n, c.Bundle, c.Trust, c.SecretsAllow)
 	}
-	return follow(n, followOptions{Origins: c.Origin, Join: c.Join, Region: c.Region, CA: c.CA, Allow: c.Allow})
+	return follow(n, followOptions{Origins: c.Origin, Join: c.Join, Region: c.Region, CA: c.CA, Allow: c.SecretsAllow})
 }
 
 // serveNode runs a node, and says where it is once it has a catalog.
@@ -176,7 +176,7 @@ func (c *edgeCmd) oneSource() error {
 	case named > 1:
 		return errors.New("wedge edge takes one of --catalog, --origin and --bundle: a node has one catalog")
 	case c.Bundle != "" && len(c.Trust) == 0:
-		return errors.New("--bundle needs --trust KEY: the public key that the bundle must be signed with; an origin prints its own with wedge fleet")
+		return errors.New("--bundle needs --trust KEY: the public key that the bundle must be signed with; wedge signer list tells it")
 	}
 	return nil
 }
@@ -198,7 +198,10 @@ func (c *edgeCmd) merge() error {
 	if len(c.Trust) == 0 {
 		c.Trust = f.Trust
 	}
-	c.Region, c.CA, c.Allow = cmp.Or(c.Region, f.Region), cmp.Or(c.CA, f.CA), f.Allow
+	if len(c.SecretsAllow) == 0 {
+		c.SecretsAllow = f.SecretsAllow
+	}
+	c.Region, c.CA = cmp.Or(c.Region, f.Region), cmp.Or(c.CA, f.CA)
 	c.Data, c.Name = cmp.Or(c.Data, f.Data), cmp.Or(c.Name, f.Name)
 	c.Listen, c.Admin, c.AccessLog = cmp.Or(c.Listen, f.Listen), cmp.Or(c.Admin, f.Admin), cmp.Or(c.AccessLog, f.AccessLog)
 	c.CacheMemory, c.CacheDisk = cmp.Or(c.CacheMemory, f.CacheMemory), cmp.Or(c.CacheDisk, f.CacheDisk)

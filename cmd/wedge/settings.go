@@ -13,7 +13,7 @@ import (
 func (c *edgeCmd) settings() map[string]any {
 	return map[string]any{
 		"catalog": &c.Catalog, "origin": &c.Origin, "region": &c.Region, "ca": &c.CA, "bundle": &c.Bundle, "trust": &c.Trust,
-		"secrets_allow": &c.Allow, "data": &c.Data, "name": &c.Name, "listen": &c.Listen, "admin": &c.Admin,
+		"secrets_allow": &c.SecretsAllow, "data": &c.Data, "name": &c.Name, "listen": &c.Listen, "admin": &c.Admin,
 		"access_log": &c.AccessLog, "cache_memory": &c.CacheMemory, "cache_disk": &c.CacheDisk, "max_body": &c.MaxBody,
 		"read_timeout": &c.ReadTimeout, "drain": &c.Drain,
 	}

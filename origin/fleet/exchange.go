@@ -111,9 +111,15 @@ const (
 	maxReport    = 32 << 20
 )
 
+// readTimeout is how long a request's body may take.
+const readTimeout = 30 * time.Second
+
 // read decodes a request's body, strictly.
 func read(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
+	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Now().Add(readTimeout)) // where there are no deadlines the server's own must do
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	_ = out.SetReadDeadline(time.Time{})
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
 		return refuse(codeInvalid, "the request has more than the %d bytes that are read here", limit)
 	}

@@ -23,6 +23,7 @@ type entry struct {
 type view struct {
 	head    wire.Position
 	base    wire.Position // before the first entry
+	start   wire.Position // the head when it was begun
 	entries []entry       // up to the head
 	fold    fold
 	waves   rollout
@@ -50,7 +51,7 @@ type feed struct {
 	heads   headCache
 }
 
-func (d *feed) init() { d.heads.frames = map[headKey][]byte{} }
+func (d *feed) init() { d.heads.frames = map[headKey]headFrame{} }
 
 // view is the present one, nil before there is one.
 func (d *feed) view() *view { return d.now.Load() }
@@ -102,18 +103,44 @@ func (f *Fleet) refresh(ctx context.Context) error {
 	}
 }
 
-// restart begins the feed at the head.
+// restart begins the feed anew, with the last revisions as far as they are known.
 func (f *Fleet) restart(ctx context.Context) error {
 	head, err := f.o.Store.Head(ctx)
 	if err != nil {
 		return err
 	}
+	at, entries := positionOf(head), []entry(nil)
+	for n := int64(keepEntries); n > 0 && entries == nil; n /= 8 {
+		if entries, err = f.recent(ctx, head.Epoch, max(head.Rev-n, 0)); err != nil {
+			return err
+		}
+	}
 	f.feed.change(func(v *view) bool {
-		at := positionOf(head)
-		v.head, v.base, v.entries, v.fold = at, at, nil, fold{}
+		v.head, v.base, v.start, v.entries, v.fold = at, at, at, nil, fold{made: f.o.Now()}
+		if len(entries) > 0 {
+			v.head, v.base = entries[0].at, entries[0].at
+			if len(entries) > 1 {
+				v.add(entries[1:])
+			}
+		}
 		return true
 	})
 	return nil
+}
+
+// recent reads the revisions after one, none if they have been forgotten.
+func (f *Fleet) recent(ctx context.Context, epoch, after int64) (entries []entry, err error) {
+	for {
+		changes, head, err := f.o.Store.Changes(ctx, after, 0)
+		if errors.Is(err, store.ErrCompacted) || errors.Is(err, store.ErrAhead) || err == nil && head.Epoch != epoch {
+			return nil, nil
+		}
+		if err != nil || len(changes) == 0 {
+			return entries, err
+		}
+		entries = append(entries, encode(epoch, changes)...)
+		after = changes[len(changes)-1].Rev
+	}
 }
 
 func encode(epoch int64, changes []store.Change) []entry {
@@ -197,10 +224,18 @@ type headKey struct {
 // headCache holds the frames of heads that have been signed of late.
 type headCache struct {
 	mu     sync.Mutex
-	frames map[headKey][]byte
+	frames map[headKey]headFrame
 }
 
-const keepHeads = 4096
+type headFrame struct {
+	frame []byte
+	made  time.Time
+}
+
+const (
+	keepHeads  = 4096
+	freshHeads = time.Minute // a head says when it was signed
+)
 
 // head is the frame of a signed head for a node that stands at from.
 func (f *Fleet) head(ctx context.Context, from, at wire.Position, state *wire.StateDigest) ([]byte, error) {
@@ -208,19 +243,20 @@ func (f *Fleet) head(ctx context.Context, from, at wire.Position, state *wire.St
 	c := &f.feed.heads
 	c.mu.Lock()
 	defer c.mu.Unlock() // thousands want the same head at the same time: one makes it
-	if frame := c.frames[key]; frame != nil {
-		return frame, nil
+	now := f.o.Now()
+	if h, there := c.frames[key]; there && now.Sub(h.made) < freshHeads {
+		return h.frame, nil
 	}
 	signer, err := f.o.Vault.SignerFor(ctx, from)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign the head %s: %w", at, err)
 	}
-	head := wire.SignHead(signer, at, state, f.o.Now())
+	head := wire.SignHead(signer, at, state, now)
 	frame := wire.AppendFrame(nil, wire.FrameHead, head.Append(nil))
 	if len(c.frames) >= keepHeads {
 		clear(c.frames)
 	}
-	c.frames[key] = frame
+	c.frames[key] = headFrame{frame, now}
 	return frame, nil
 }
 
@@ -235,10 +271,10 @@ func (f *Fleet) refold(ctx context.Context) error {
 	v := f.feed.view()
 	last := v.fold.at
 	if last.Epoch == 0 {
-		last = v.base
+		last = v.start
 	}
 	since := v.head.Rev - last.Rev
-	if since == 0 || since < foldRevisions && f.o.Now().Sub(v.fold.made) < foldTime && v.fold.at.Epoch != 0 {
+	if since == 0 || since < foldRevisions && f.o.Now().Sub(v.fold.made) < foldTime {
 		return nil
 	}
 	state, err := f.state(ctx)

@@ -56,17 +56,17 @@ const (
 
 // Fleet serves the nodes that are connected to this origin. Others may serve more of them on the same store.
 type Fleet struct {
-	o       Options
-	log     *slog.Logger
-	id      string // of this process among the origins
-	count   *metrics
-	writes  writer
-	feed    feed
-	states  states
-	local   registry
-	grants  grants
-	acked   chan struct{} // holds a token when nodes have answered
-	streams sync.WaitGroup
+	o      Options
+	log    *slog.Logger
+	id     string // of this process among the origins
+	count  *metrics
+	writes writer
+	feed   feed
+	states states
+	local  registry
+	grants grants
+	acked  chan struct{} // holds a token when nodes have answered
+	old    chan struct{} // holds a token for each stream that sends what is not held in memory
 }
 
 // New makes a fleet. It serves nodes as soon as Run is called.
@@ -90,7 +90,7 @@ func New(o Options) (*Fleet, error) {
 	o.PingEvery = positive(o.PingEvery, defaultPingEvery)
 	o.ReportEvery = positive(o.ReportEvery, defaultReportEvery)
 	o.Snapshots = positive(o.Snapshots, defaultSnapshots)
-	f := &Fleet{o: o, log: o.Log, id: newID(), acked: make(chan struct{}, 1)}
+	f := &Fleet{o: o, log: o.Log, id: newID(), acked: make(chan struct{}, 1), old: make(chan struct{}, maxOld)}
 	f.writes.init(o.Store)
 	f.local.init()
 	f.feed.init()
@@ -130,7 +130,6 @@ func (f *Fleet) Run(ctx context.Context) error {
 	group.Go(func() error { return f.tend(ctx) })
 	err := group.Wait()
 	f.local.close()
-	f.streams.Wait()
 	f.depart()
 	return err
 }

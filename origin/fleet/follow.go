@@ -48,6 +48,9 @@ func (f *Fleet) complain(ctx context.Context, what string, err error) {
 // announce tells other origins that this one is there.
 func (f *Fleet) announce(ctx context.Context) error {
 	return f.o.Store.Update(ctx, func(t *store.Tx) error {
+		if _, err := t.Exec("delete from fleet_holders where seen < {now} - 86400000000"); err != nil { // they died a day ago
+			return err
+		}
 		_, err := t.Exec("insert into fleet_holders (id, seen) values (?, {now}) on conflict (id) do update set seen = excluded.seen", f.id)
 		return err
 	})
@@ -116,7 +119,7 @@ func sleep(ctx context.Context, d time.Duration, end <-chan struct{}) bool {
 // pace is how soon the roll-out may have moved.
 func (f *Fleet) pace() time.Duration {
 	v := f.feed.view()
-	if v == nil || f.o.NoWaves || v.waves.held != nil || v.waves.all >= v.head.Rev {
+	if v != nil && (f.o.NoWaves || v.waves.turn > 0 && (v.waves.held != nil || v.waves.all >= v.head.Rev)) {
 		return pollSlow
 	}
 	return pollFast

@@ -38,80 +38,71 @@ func (f *Fleet) conduct(ctx, lead context.Context) {
 	defer cancel()
 	defer context.AfterFunc(lead, cancel)()
 	w := &wave{wait: f.o.CanaryWait}
-	for {
-		under, err := f.move(ctx, w)
-		if err != nil && !errors.Is(err, errMoved) {
+	for ctx.Err() == nil {
+		r, err := f.move(ctx, w)
+		switch {
+		case err == nil:
+			f.rest(ctx, &r)
+		case !errors.Is(err, errMoved):
 			f.complain(ctx, "cannot move the roll-out on", err)
-		}
-		if !f.rest(ctx, under) {
-			return
+			sleep(ctx, pollSlow, nil)
 		}
 	}
 }
 
-// rest waits until there may be something to do.
-func (f *Fleet) rest(ctx context.Context, under bool) bool {
-	pace := pollSlow
-	if under {
+// rest waits until the roll-out may go on: with a revision, an answer, a node that comes or leaves, or with time.
+func (f *Fleet) rest(ctx context.Context, r *rollout) {
+	pace, acked := pollSlow, f.acked
+	switch {
+	case r.all == r.canary: // answers do not matter
+		acked = nil
+	case r.held == nil:
 		pace = pollFast
+	}
+	v := f.feed.view()
+	if r.all == r.canary && v.head.Rev > r.canary {
+		return // a revision has come meanwhile
 	}
 	timer := time.NewTimer(pace)
 	defer timer.Stop()
-	var changed <-chan struct{}
-	if v := f.feed.view(); v != nil {
-		if v.head.Rev > v.waves.canary && v.waves.turn > 0 && !under {
-			return ctx.Err() == nil // a revision has come meanwhile
-		}
-		changed = v.changed
-	}
-	acked := f.acked
-	if !under { // answers do not matter
-		acked = nil
-	}
 	select {
 	case <-ctx.Done():
-		return false
 	case <-timer.C:
-	case <-changed:
+	case <-v.changed:
 	case <-acked:
 		sleep(ctx, minPace, nil) // more answers come
 	}
-	return true
 }
 
-// move looks at the nodes and moves the roll-out on. It tells whether the roll-out is under way.
-func (f *Fleet) move(ctx context.Context, w *wave) (under bool, err error) {
-	var r rollout
-	err = f.o.Store.Update(ctx, func(t *store.Tx) error {
-		was, err := scanRollout(t)
-		if err != nil {
+// move looks at the nodes and moves the roll-out on.
+func (f *Fleet) move(ctx context.Context, w *wave) (r rollout, err error) {
+	var was rollout
+	err = f.o.Store.View(ctx, func(t *store.Tx) (err error) {
+		if was, err = scanRollout(t); err != nil {
 			return err
 		}
 		members, head, err := scanMembers(t)
-		if err != nil {
-			return err
+		if err == nil {
+			r = w.next(was, head, members, f.o.Now())
 		}
-		r = w.next(was, head, members, f.o.Now())
-		if r.same(&was) {
-			return nil
-		}
-		if err := r.save(t); err != nil {
-			return err
-		}
-		r.turn++
-		return nil
+		return err
 	})
+	if err == nil && !r.same(&was) {
+		if err = f.o.Store.Update(ctx, r.save); err == nil {
+			r.turn++
+		}
+	}
 	if err != nil {
-		return true, err
+		return r, err
 	}
 	if v := f.feed.view(); v == nil || v.head.Epoch != r.epoch || v.head.Rev < r.canary {
 		if err := f.refresh(ctx); err != nil {
-			return true, err
+			return r, err
 		}
 	}
 	f.tellMove(&r)
 	f.follows(r)
-	return r.all < r.canary, nil
+	return r, nil
 }
 
 // tellMove logs what holds the roll-out.

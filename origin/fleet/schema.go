@@ -79,10 +79,11 @@ create table fleet_rollout (
 const lifeOfHolder = 12 * time.Second
 
 // isOnline is what SQL says of nodes that are online, by the database's clock.
-const isOnline = `holder <> '' and exists (select 1 from fleet_holders h where h.id = holder and h.seen > {now} - 12000000)`
+var isOnline = fmt.Sprintf("holder <> '' and exists (select 1 from fleet_holders h where h.id = holder and h.seen > {now} - %d)",
+	lifeOfHolder.Microseconds())
 
 // nodeColumns are what scanNode reads.
-const nodeColumns = `name, region, version, address, epoch, rev, digest, refused_epoch, refused_rev, refused_at, refused_code,
+var nodeColumns = `name, region, version, address, epoch, rev, digest, refused_epoch, refused_rev, refused_at, refused_code,
 	refused_resource, refused_message, pinned, drained, reason, enrolled, expires, seen, report_seq,
 	case when ` + isOnline + ` then 1 else 0 end`
 
@@ -148,7 +149,7 @@ func scanRollout(t *store.Tx) (r rollout, err error) {
 	return r, nil
 }
 
-// moved is the error of who moves a roll-out that somebody else has moved meanwhile.
+// errMoved is the error of who moves a roll-out that somebody else has moved meanwhile.
 var errMoved = errors.New("another origin has moved the roll-out")
 
 // save writes a roll-out down, unless somebody else has moved it.

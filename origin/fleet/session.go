@@ -119,6 +119,7 @@ type registry struct {
 	byNode map[string]*session
 	serial int64
 	closed bool
+	open   sync.WaitGroup // streams
 }
 
 func (r *registry) init() { r.byNode = map[string]*session{} }
@@ -163,13 +164,28 @@ func (r *registry) all() ([]*session, int64) {
 	return slices.Collect(maps.Values(r.byNode)), r.serial
 }
 
-func (r *registry) close() {
+// enter lets a stream begin, which must call leave at its end.
+func (r *registry) enter() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return errStopped
+	}
+	r.open.Add(1)
+	return nil
+}
+
+func (r *registry) leave() { r.open.Done() }
+
+// close ends all sessions, and waits for their streams.
+func (r *registry) close() {
+	r.mu.Lock()
 	r.closed = true
 	for _, s := range r.byNode {
 		s.end(errStopped)
 	}
+	r.mu.Unlock()
+	r.open.Wait()
 }
 
 // hello begins a session, and ends every older one of the node.

@@ -37,6 +37,9 @@ const (
 	maxWait      = time.Minute     // of a long poll
 	slotPatience = 2 * time.Second // how long a node waits for its turn to get a whole state
 	busyFor      = 2 * time.Second // when to come again otherwise
+	maxGap       = 1500            // revisions that are read from the store for one node: a whole state takes less
+	oldPage      = 64              // of them at once
+	maxOld       = 32              // nodes for which they are read at the same time
 	chunk        = 256 << 10       // bytes for which a write's deadline is meant
 )
 
@@ -54,27 +57,35 @@ func (f *Fleet) stream(w http.ResponseWriter, r *http.Request) error {
 		return busy(time.Second, "the origin is starting; try again")
 	}
 	session, err := f.resume(r, &c, r.URL.Query().Get("session"))
+	if err == nil {
+		err = f.local.enter()
+	}
 	if err != nil {
 		return err
 	}
-	f.streams.Add(1)
-	defer f.streams.Done()
+	defer f.local.leave()
 	ctx, done := session.open(r.Context(), wait > 0)
 	defer f.ended(session, done)
 	s := &stream{session: session, f: f, ctx: ctx, w: w, out: http.NewResponseController(w), at: at, head: at, folded: at.Rev}
 	defer s.release()
-	if err := s.place(); err != nil {
-		return err
+	if err = s.place(); err == nil {
+		err = s.run(wait)
 	}
-	err = s.run(wait)
-	if !s.begun && session.ctx.Err() != nil {
-		return session.refusal()
-	}
-	if s.begun && err != nil && ctx.Err() == nil {
-		f.log.Info("node's stream broke off", "node", c.name, "error", err)
-	}
-	if s.begun {
+	return s.verdict(r.Context(), err)
+}
+
+// verdict is what is left to tell the node at the stream's end.
+func (s *stream) verdict(request context.Context, err error) error {
+	switch {
+	case s.begun:
+		if err != nil && s.ctx.Err() == nil {
+			s.f.log.Info("node's stream broke off", "node", s.node, "error", err)
+		}
 		return nil
+	case s.session.ctx.Err() != nil:
+		return s.refusal()
+	case s.ctx.Err() != nil && request.Err() == nil:
+		return refuse(codeFenced, "another stream of the node %s has begun", s.node)
 	}
 	return err
 }
@@ -132,7 +143,7 @@ func (s *stream) place() error {
 	if err != nil {
 		return err
 	}
-	s.needs = !ok
+	s.needs = !ok || v.base.Rev-s.at.Rev > maxGap && s.mayHaveState(v)
 	return s.reserve(v)
 }
 
@@ -304,7 +315,13 @@ func (s *stream) sendDeltas(v *view, upTo int64, state *wire.StateDigest) error 
 
 // sendOld sends some revisions that are not held in memory.
 func (s *stream) sendOld(upTo int64) error {
-	changes, _, err := s.f.o.Store.Changes(s.ctx, s.at.Rev, 256)
+	select {
+	case s.f.old <- struct{}{}:
+		defer func() { <-s.f.old }()
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+	changes, _, err := s.f.o.Store.Changes(s.ctx, s.at.Rev, oldPage)
 	if errors.Is(err, store.ErrCompacted) || errors.Is(err, store.ErrAhead) || err == nil && len(changes) == 0 {
 		return errBehind
 	}

@@ -74,6 +74,57 @@ func TestNodeMovesToAnotherOriginWithoutASnapshot(t *testing.T) {
 	})
 }
 
+// What is not held in memory any more is read from the store.
+func TestOldRevisions(t *testing.T) {
+	o := start(t, openStore(t, sqlite(t)))
+	n := o.enrol("n1", "")
+	n.connect(o)
+	n.reaches(o.put("a", "1"))
+	n.stop()
+	n.set(func() { n.deltas = 0 })
+	var head store.Head
+	for i := range oldPage + 3 {
+		head = o.put("a", fmt.Sprint(i))
+	}
+	until(t, "read", func() bool { return o.feed.view().head.Rev == head.Rev })
+	o.feed.change(func(v *view) bool {
+		v.base, v.entries = v.head, nil
+		return true
+	})
+	n.connect(o)
+	n.reaches(head)
+	n.reaches(o.put("a", "2"))
+	assert.Equal(t, 1, n.snapshots)
+	assert.Equal(t, oldPage+4, n.deltas)
+}
+
+// A node that is far behind gets the whole state, which is less.
+func TestFarBehind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("so many revisions take a while")
+	}
+	o := start(t, openStore(t, sqlite(t)))
+	n := o.enrol("n1", "")
+	n.connect(o)
+	n.reaches(o.put("a", "1"))
+	n.stop()
+	n.set(func() { n.deltas = 0 })
+	var head store.Head
+	for i := range maxGap + 1 {
+		head = o.put("a", fmt.Sprint(i))
+	}
+	until(t, "read", func() bool { return o.feed.view().head.Rev == head.Rev })
+	assert.Len(t, o.feed.view().entries, keepEntries)
+	o.feed.change(func(v *view) bool {
+		v.base, v.entries = v.head, nil
+		return true
+	})
+	n.connect(o)
+	n.reaches(head)
+	assert.Equal(t, 2, n.snapshots)
+	assert.Zero(t, n.deltas)
+}
+
 // A node may come to an origin that has not read yet what another one has sent it.
 func TestNodeIsAheadOfTheOrigin(t *testing.T) {
 	o := start(t, openStore(t, sqlite(t)))

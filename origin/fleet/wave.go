@@ -109,17 +109,15 @@ func (w *wave) next(r rollout, head wire.Position, members []member, now time.Ti
 	if r.epoch != head.Epoch {
 		r = rollout{turn: r.turn, epoch: head.Epoch}
 	}
-	if head.Rev > r.canary && (r.held != nil || r.all == r.canary) {
-		r.begin(head.Rev, members, now)
-	}
-	if len(r.canaries) == 0 && r.tenth < r.canary { // nobody was there when it began
-		r.canaries, r.since = elect(members), now
-	}
-	w.remember(&r, members)
-	for w.step(&r, members, now) {
+	for {
+		if head.Rev > r.canary && (r.held != nil || r.all == r.canary) {
+			r.begin(head.Rev, members, now)
+		}
 		w.remember(&r, members)
+		if !w.step(&r, members, now) {
+			return r
+		}
 	}
-	return r
 }
 
 // begin starts a roll-out with the first wave, or with all where there is at most one node.
@@ -178,23 +176,30 @@ func (w *wave) step(r *rollout, members []member, now time.Time) bool {
 	if r.held != nil {
 		return r.release(members, now)
 	}
-	waiting, missing := 0, ""
+	waiting, missing, proven := 0, "", false
 	for i := range members {
 		m := &members[i]
-		if r.refuses(m) {
+		switch {
+		case r.refuses(m):
 			r.hold(m.name, m.refused.Code, m.refused.Message)
-			return false
-		}
-		if r.in(m) && !r.has(m) && (m.online || w.asked[m.name]) {
+			return true
+		case !r.in(m):
+		case r.has(m):
+			proven = true
+		case m.online || w.asked[m.name]:
 			waiting, missing = waiting+1, m.name
 		}
 	}
 	switch {
 	case waiting > 0 && now.Sub(r.since) >= w.wait:
 		r.hold(missing, wire.NackTimeout, fmt.Sprintf("%d of the stage's nodes did not tell within %s that they use it", waiting, w.wait))
+		return true
+	case waiting > 0:
 		return false
-	case waiting > 0, r.tenth < r.canary && len(r.canaries) == 0:
-		return false
+	case r.tenth < r.canary && !proven: // the first wave is nobody, or has been pinned
+		if r.canaries = elect(members); len(r.canaries) == 0 {
+			return false
+		}
 	case r.tenth < r.canary:
 		r.tenth = r.canary
 	default:
@@ -211,7 +216,7 @@ func (r *rollout) hold(node, code, message string) {
 // release lets a roll-out go on that is held by a node which has come round, or which was only slow and is out of it now.
 func (r *rollout) release(members []member, now time.Time) bool {
 	i := slices.IndexFunc(members, func(m member) bool { return m.name == r.held.Node })
-	gone := i < 0 || members[i].pinned
+	gone := i < 0 || members[i].pinned && !r.refuses(&members[i])
 	if i >= 0 && r.has(&members[i]) || gone && r.held.Code == wire.NackTimeout {
 		r.held, r.since = nil, now
 		return true

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/wedge-proxy/wedge/wire"
@@ -131,8 +132,8 @@ func (u *Uplink) bootFrom(ctx context.Context, s saved) error {
 
 // Import makes a signed bundle the last good revision of a node that is not running. dir is the folder of the node's
 // identity. One that is older than what the node has is refused.
-func Import(kv KV, dir string, bundle []byte, trust wire.Trust) (wire.Position, error) {
-	b, err := wire.ReadBundle(bytes.NewReader(bundle), trust)
+func Import(kv KV, dir string, bundle io.Reader, trust wire.Trust) (wire.Position, error) {
+	b, err := wire.ReadBundle(bundle, trust)
 	if err != nil {
 		return wire.Position{}, err
 	}
