@@ -30,6 +30,9 @@ func (f *Fleet) ack(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if s := f.local.get(c.name); s != nil && s.id == a.Session && a.Nack == nil {
+		s.uses(wire.Position{Epoch: a.Epoch, Rev: a.Rev})
+	}
 	f.notice()
 	if f.count.acks.Inc(); a.Nack != nil {
 		f.count.nacks.With(a.Nack.Code).Inc()

@@ -2,10 +2,13 @@ package fleet
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -85,10 +88,17 @@ func refusalOf(err error) *refusal {
 	switch {
 	case errors.Is(err, errStopped):
 		return busy(time.Second, "the origin is being stopped; go to another one")
-	case errors.Is(err, store.ErrUnknown), errors.Is(err, context.DeadlineExceeded):
+	case outOfReach(err):
 		return busy(time.Second, "the origin cannot reach its database now; try again")
 	}
 	return refuse(codeInternal, "the origin could not do it; its log tells why")
+}
+
+// outOfReach tells whether the database, rather than the origin or the node, is why something failed.
+func outOfReach(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, store.ErrUnknown) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 func send(w http.ResponseWriter, status int, v any) {

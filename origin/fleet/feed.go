@@ -237,7 +237,7 @@ const (
 	freshHeads = time.Minute // a head says when it was signed
 )
 
-// head is the frame of a signed head for a node that stands at from.
+// head is the frame of a signed head for a node that uses what there was at from.
 func (f *Fleet) head(ctx context.Context, from, at wire.Position, state *wire.StateDigest) ([]byte, error) {
 	key := headKey{from.Epoch, from.Rev, at, state != nil}
 	c := &f.feed.heads

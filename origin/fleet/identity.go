@@ -41,7 +41,7 @@ func (f *Fleet) identify(r *http.Request) (caller, error) {
 		certificate = r.TLS.PeerCertificates[0]
 	case r.TLS == nil && header != "":
 		var err error
-		if certificate, err = wire.CheckRequest(header, r.Method, r.URL.RequestURI(), f.o.Now()); err != nil {
+		if certificate, err = wire.CheckRequest(header, r.Method, r.RequestURI, f.o.Now()); err != nil {
 			return caller{}, refuse(codeUnauthenticated, "%s", err)
 		}
 	default:

@@ -296,6 +296,11 @@ func (n *node) takeHead(body []byte, s *staged) error {
 		}
 	}
 	n.at, n.state = h.Position, s.state
+	return nil
+}
+
+// believe takes over the keys that what it uses names.
+func (n *node) believe() (err error) {
 	if r, there := n.state[wire.KindTrust+" origin"]; there {
 		var record wire.TrustRecord
 		if err := wire.DecodeStrict(r.Body, &record); err != nil {
@@ -325,6 +330,10 @@ func (n *node) answer() error {
 	}
 	if a.Nack == nil && !mute {
 		n.used = n.at
+		if err := n.believe(); err != nil {
+			n.mu.Unlock()
+			return err
+		}
 	}
 	n.mu.Unlock()
 	if mute {

@@ -23,6 +23,7 @@ type session struct {
 	serial   int64 // grows from session to session
 
 	mu      sync.Mutex
+	used    wire.Position // what the node uses, without a chain; it believes the keys that are named there
 	wish    wire.Control  // what the operator wants of the node
 	wished  int           // how often that has changed
 	told    int           // how many of these the node has been told
@@ -39,8 +40,9 @@ var (
 	errRemoved = errors.New("the node has been removed")
 )
 
-func newSession(id, node string, wish wire.Control, now time.Time) *session {
-	s := &session{id: id, node: node, bucket: bucketOf(node), wish: wish, wished: 1, changed: make(chan struct{}), idle: now, polls: true}
+func newSession(id, node string, used wire.Position, wish wire.Control, now time.Time) *session {
+	s := &session{id: id, node: node, bucket: bucketOf(node), used: used, wish: wish, wished: 1, changed: make(chan struct{}),
+		idle: now, polls: true}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	return s
 }
@@ -66,6 +68,19 @@ func (s *session) set(wish wire.Control) {
 	s.wish, s.wished = wish, s.wished+1
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// uses notes what the node has put into use.
+func (s *session) uses(at wire.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = at
+}
+
+func (s *session) inUse() wire.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
 }
 
 // control is what the operator wants, and closed when that changes. news says that the node has not been told yet.
@@ -216,7 +231,9 @@ func (f *Fleet) hello(w http.ResponseWriter, r *http.Request) error {
 			wish, err = f.begin(t, &c, &h, id)
 			return err
 		},
-		after: func() { f.local.add(newSession(id, c.name, wish, f.o.Now())) },
+		after: func() {
+			f.local.add(newSession(id, c.name, wire.Position{Epoch: h.Epoch, Rev: h.Rev}, wish, f.o.Now()))
+		},
 	})
 	if err != nil {
 		return err
@@ -276,12 +293,14 @@ func (f *Fleet) resume(r *http.Request, c *caller, id string) (*session, error) 
 		node: c.name, pulse: true,
 		do: func(t *store.Tx) error {
 			var wish wire.Control
-			err := t.Row(`update fleet_nodes set holder = ? where name = ? and since <= ? and session = ? returning pinned, drained, reason`,
-				f.id, c.name, c.since, id).Scan(&wish.Pinned, &wish.Drain, &wish.Reason)
+			var used wire.Position
+			err := t.Row(`update fleet_nodes set holder = ? where name = ? and since <= ? and session = ?
+				returning epoch, rev, pinned, drained, reason`, f.id, c.name, c.since, id).
+				Scan(&used.Epoch, &used.Rev, &wish.Pinned, &wish.Drain, &wish.Reason)
 			if errors.Is(err, sql.ErrNoRows) {
 				return f.whyNot(t, c)
 			}
-			s = newSession(id, c.name, wish, f.o.Now())
+			s = newSession(id, c.name, used, wish, f.o.Now())
 			return err
 		},
 		after: func() { f.local.add(s) },

@@ -24,9 +24,7 @@ type stream struct {
 	w      http.ResponseWriter
 	out    *http.ResponseController
 	at     wire.Position // what has been sent
-	head   wire.Position // of the last head that has been sent: the node has verified what came up to it
 	folded int64         // the last revision whose whole state the node knows the digest of
-	fresh  bool          // the node has nothing yet
 	needs  bool          // a whole state: no delta leads from what the node has to the head
 	slot   bool          // it may be sent one
 	begun  bool          // the answer has begun
@@ -66,7 +64,7 @@ func (f *Fleet) stream(w http.ResponseWriter, r *http.Request) error {
 	defer f.local.leave()
 	ctx, done := session.open(r.Context(), wait > 0)
 	defer f.ended(session, done)
-	s := &stream{session: session, f: f, ctx: ctx, w: w, out: http.NewResponseController(w), at: at, head: at, folded: at.Rev}
+	s := &stream{session: session, f: f, ctx: ctx, w: w, out: http.NewResponseController(w), at: at, folded: at.Rev}
 	defer s.release()
 	if err = s.place(); err == nil {
 		err = s.run(wait)
@@ -130,7 +128,7 @@ func number(text string) (int64, error) {
 func (s *stream) place() error {
 	f, v := s.f, s.f.feed.view()
 	if s.at.Epoch == 0 {
-		s.fresh, s.needs = true, true
+		s.needs = true
 		return s.reserve(v)
 	}
 	if s.at.Epoch >= v.head.Epoch && s.at.Rev > v.head.Rev { // another origin may be ahead of what this one has read
@@ -168,7 +166,7 @@ func (s *stream) release() {
 // mayHaveState says that the node may have the head: a new node always may, for without it it has nothing.
 func (s *stream) mayHaveState(v *view) bool {
 	wish, _, _, _ := s.control()
-	return s.fresh || s.f.front(v, s.session, wish.Pinned) >= v.head.Rev
+	return s.inUse().Epoch == 0 || s.f.front(v, s.session, wish.Pinned) >= v.head.Rev
 }
 
 // continues says that a position is part of the history, and that what followed is still known.
@@ -298,7 +296,7 @@ func (s *stream) sendDeltas(v *view, upTo int64, state *wire.StateDigest) error 
 	if len(entries) > 0 {
 		at = entries[len(entries)-1].at
 	}
-	head, err := s.f.head(s.ctx, s.head, at, state)
+	head, err := s.f.head(s.ctx, s.inUse(), at, state)
 	if err != nil {
 		return err
 	}
@@ -309,7 +307,7 @@ func (s *stream) sendDeltas(v *view, upTo int64, state *wire.StateDigest) error 
 	if err := s.send(append(frames, head)...); err != nil {
 		return err
 	}
-	s.at, s.head, s.wrote = at, at, true
+	s.at, s.wrote = at, true
 	return nil
 }
 
@@ -354,17 +352,18 @@ func (s *stream) sendState(v *view) error {
 		return err
 	}
 	wish, _, _, _ := s.control()
-	if now := s.f.feed.view(); !s.fresh && s.f.front(now, s.session, wish.Pinned) < state.at.Rev {
+	used := s.inUse()
+	if now := s.f.feed.view(); used.Epoch != 0 && s.f.front(now, s.session, wish.Pinned) < state.at.Rev {
 		return nil // there is another revision meanwhile, which it may not have yet
 	}
-	head, err := s.f.head(s.ctx, s.head, state.at, &state.digest)
+	head, err := s.f.head(s.ctx, used, state.at, &state.digest)
 	if err != nil {
 		return err
 	}
 	if err := s.send(state.frames, head); err != nil {
 		return err
 	}
-	s.at, s.head, s.folded, s.wrote, s.needs, s.fresh = state.at, state.at, state.at.Rev, true, false, false
+	s.at, s.folded, s.wrote, s.needs = state.at, state.at.Rev, true, false
 	s.release()
 	return nil
 }

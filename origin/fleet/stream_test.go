@@ -351,6 +351,40 @@ func TestNewSigner(t *testing.T) {
 	assert.Equal(t, 1, nodes[2].snapshots)
 }
 
+// A node that refuses the revision which names a new key believes the old one alone.
+func TestNewSignerThatANodeRefuses(t *testing.T) {
+	o := start(t, openStore(t, sqlite(t)))
+	n := o.enrol("n1", "")
+	n.connect(o)
+	n.reaches(o.put("a", "1"))
+	n.set(func() { n.refuse = func(int64) *wire.Nack { return &wire.Nack{Code: wire.NackCompile} } })
+	require.NoError(t, o.vault.RotateSigner(t.Context(), "tester"))
+	until(t, "refused", func() bool { return o.node("n1").Refused != nil })
+	n.set(func() { n.refuse = nil })
+	n.reaches(o.put("a", "2"))
+	n.reaches(o.put("a", "3"))
+	assert.Equal(t, 1, n.snapshots)
+}
+
+// A node that asks for everything anew, but has something to go on with, waits for its turn.
+func TestNodeThatBeginsAnewStaysPinned(t *testing.T) {
+	o := start(t, openStore(t, sqlite(t)))
+	n := o.enrol("n1", "")
+	n.connect(o)
+	was := o.put("a", "1")
+	n.reaches(was)
+	require.NoError(t, o.Pin(t.Context(), "n1", true, ""))
+	next := o.put("a", "2")
+	n.stop()
+	n.set(func() { n.at = wire.Position{} })
+	n.connect(o)
+	time.Sleep(100 * time.Millisecond)
+	assert.Equal(t, was.Rev, n.rev())
+	require.NoError(t, o.Pin(t.Context(), "n1", false, ""))
+	n.reaches(next)
+	assert.Equal(t, 2, n.snapshots)
+}
+
 // A node that reads nothing must not stop others, and goes on later from where it stands.
 func TestStuckNodeStopsNobody(t *testing.T) {
 	o := start(t, openStore(t, sqlite(t)), withoutWaves, func(o *Options) { o.PingEvery = 200 * time.Millisecond })

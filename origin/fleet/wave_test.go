@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wedge-proxy/wedge/origin/store/pgtest"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -242,4 +243,35 @@ func TestRevisionWaitsForTheFirstNode(t *testing.T) {
 	nodes[1].connect(o)
 	time.Sleep(100 * time.Millisecond)
 	assert.False(t, nodes[1].sees(bad.Rev))
+}
+
+// Streams outlive the database; what it could not take comes again from the nodes.
+func TestDatabaseOutage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a server of its own takes a while")
+	}
+	server := pgtest.Own(t, "fsync=off")
+	url, err := server.NewSchema(t.Context())
+	require.NoError(t, err)
+	o := start(t, openStore(t, url))
+	nodes := o.nodes("r", 3)
+	was := o.put("a", "1")
+	for _, n := range nodes {
+		n.reaches(was)
+	}
+	o.settled()
+	server.Halt()
+	time.Sleep(2 * time.Second)
+	for _, n := range nodes {
+		require.NoError(t, n.over())
+		require.Contains(t, []string{codeBusy, codeInternal}, codeOf(n.answer()))
+	}
+	require.NoError(t, server.Run())
+	until(t, "the database is back", func() bool { _, err := o.store.Head(context.Background()); return err == nil })
+	next := o.put("a", "2")
+	for _, n := range nodes {
+		n.reaches(next)
+		assert.Equal(t, 1, n.snapshots)
+	}
+	o.settled()
 }

@@ -110,20 +110,19 @@ func (w *writer) take() []*write {
 	return batch
 }
 
-// commit writes a batch. Where that fails, each write gets its own chance: one that cannot be done must not stop others.
+// commit writes a batch. Where one of them cannot be done, each gets its own chance: it must not stop others.
 func (w *writer) commit(ctx context.Context, batch []*write) {
 	slices.SortStableFunc(batch, func(a, b *write) int { return strings.Compare(a.node, b.node) }) // so that origins lock rows in one order
-	if refused, err := w.try(ctx, batch); err == nil {
-		for i, it := range batch {
+	refused, err := w.try(ctx, batch)
+	for i, it := range batch {
+		switch {
+		case err == nil:
 			it.finish(refused[i])
+		case len(batch) == 1 || outOfReach(err):
+			it.tell(err)
+		default:
+			w.commit(ctx, []*write{it})
 		}
-		return
-	} else if len(batch) == 1 {
-		batch[0].tell(err)
-		return
-	}
-	for _, it := range batch {
-		w.commit(ctx, []*write{it})
 	}
 }
 
