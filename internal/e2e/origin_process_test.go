@@ -101,6 +101,33 @@ func (o *originProcess) get(t testing.TB, path string, into any) {
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(into))
 }
 
+// post sends JSON to the origin and returns the status; 0 if no answer came.
+func (o *originProcess) post(path, body string) int {
+	req, err := http.NewRequest(http.MethodPost, o.url+path, strings.NewReader(body))
+	if err != nil {
+		panic(err) // the test's own words
+	}
+	req.Header.Set("Authorization", "Bearer "+o.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// soaked is how often something is done: often in make soak, less often otherwise.
+func soaked(often, otherwise int) int {
+	switch {
+	case os.Getenv("WEDGE_SOAK") == "1":
+		return often
+	case testing.Short():
+		return min(otherwise, 5)
+	}
+	return otherwise
+}
+
 // joined runs a node that follows the origins, the first of which invites it, and waits until it serves.
 func joined(t testing.TB, name string, origins ...*originProcess) *node {
 	t.Helper()

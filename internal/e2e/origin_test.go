@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -103,8 +104,9 @@ func TestPromotionUnderLoad(t *testing.T) {
 	for _, n := range nodes {
 		loads = append(loads, startLoad(n.as(t, "ann"), 2, func(i int64) string { return ask("m", fmt.Sprint("load ", i)) }))
 	}
+	began := time.Now()
 	for range 3 {
-		for _, step := range [][]string{{"model", "promote", "m", "1.1.0"}, {"model", "rollback", "m"}} {
+		for _, step := range [][]string{{"model", "promote", "m", "1.1.0", "--to", "production"}, {"model", "rollback", "m"}} {
 			began := time.Now()
 			o.wedge(t, step...)
 			rev := o.revision(t)
@@ -117,35 +119,29 @@ func TestPromotionUnderLoad(t *testing.T) {
 				assert.Equal(t, want, n.as(t, "ann").chat(ask("m", fmt.Sprint(began))).header.Get("X-Wedge-Version"))
 			}
 		}
-		if t.Failed() {
-			break
-		}
-		break // a version that was deprecated cannot be promoted a second time
 	}
+	var asked int64
 	for _, l := range loads {
 		assert.Empty(t, l.end())
-		assert.Positive(t, l.asked.Load())
+		asked += l.asked.Load()
 	}
+	t.Logf("%d requests, %.0f a second", asked, float64(asked)/time.Since(began).Seconds())
 }
 
 // TestKillTheOrigin ends the origin without warning while it changes: what it said is done is done, and nodes get it.
 func TestKillTheOrigin(t *testing.T) {
 	t.Parallel()
-	rounds := 50
-	if testing.Short() {
-		rounds = 5
-	}
 	p, o := startProvider(t), startOrigin(t)
 	o.apply(t, originCatalog(p))
 	n := joined(t, "shop", o)
 	last := o.revision(t)
-	for round := range rounds {
+	for round := range soaked(50, 15) {
 		var done atomic.Int64
 		var changing sync.WaitGroup
 		changing.Go(func() {
 			for i := 0; ; i++ {
-				name := fmt.Sprintf("r%d-%d", round, i)
-				if o.command("key", "create", name, "--models", "m").Run() != nil {
+				key := fmt.Sprintf(`{"name":"r%d-%d","models":["m"]}`, round, i)
+				if o.post("/api/v1/keys", key) != http.StatusCreated {
 					return
 				}
 				done.Add(1)
@@ -167,15 +163,11 @@ func TestKillTheOrigin(t *testing.T) {
 // TestKillTheNode ends a node without warning while revisions arrive and requests are counted.
 func TestKillTheNode(t *testing.T) {
 	t.Parallel()
-	rounds := 50
-	if testing.Short() {
-		rounds = 5
-	}
 	p, o := startProvider(t), startOrigin(t)
 	o.apply(t, originCatalog(p))
 	n := joined(t, "shop", o)
 	var asked, lost int64
-	for round := range rounds {
+	for round := range soaked(50, 15) {
 		o.wedge(t, "key", "create", fmt.Sprint("r", round), "--models", "m")
 		stop := time.Now().Add(time.Duration(rand.IntN(200)) * time.Millisecond)
 		for time.Now().Before(stop) {
