@@ -42,6 +42,10 @@ test: setup build vet fmt ## Run every test, then the libraries' again under the
 race: ## Run the libraries' tests under the race detector, long ones too
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(RACE_PACKAGES)
 
+.PHONY: soak
+soak: build ## Run the long proofs: 50 kills of each process, a thousand nodes
+	WEDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'Kill|Without|Promotion|Thousand' ./internal/e2e ./origin/... | grep -Ev '^=== '
+
 .PHONY: fuzz-short
 fuzz-short: ## Run each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
