@@ -27,16 +27,7 @@ type appliedFile struct {
 
 // run follows the file until ctx ends.
 func (f *appliedFile) run(ctx context.Context) error {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			_ = f.load(ctx) // reported by load
-		}
-	}
+	return watch(ctx, func() { _ = f.load(ctx) }) // reported by load
 }
 
 // load applies what has changed. What the origin does not take changes nothing, and the reason shows on the node's

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -38,16 +37,7 @@ func (f *bundleFile) begin(context.Context) error { return f.load() }
 
 // run follows the file until ctx ends.
 func (f *bundleFile) run(ctx context.Context) error {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			_ = f.load() // reported by load
-		}
-	}
+	return watch(ctx, func() { _ = f.load() }) // reported by load
 }
 
 // load publishes what has changed. What is not taken changes nothing, and the reason shows on /status.

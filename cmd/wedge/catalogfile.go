@@ -149,6 +149,11 @@ func (f *catalogFile) begin(context.Context) error { return f.load() }
 
 // run follows the file until ctx ends.
 func (f *catalogFile) run(ctx context.Context) error {
+	return watch(ctx, func() { _ = f.load() }) // reported by load
+}
+
+// watch looks at something again and again until ctx ends.
+func watch(ctx context.Context, look func()) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for {
@@ -156,7 +161,7 @@ func (f *catalogFile) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			_ = f.load() // reported by load
+			look()
 		}
 	}
 }

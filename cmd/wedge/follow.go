@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,24 +79,11 @@ func (f *follower) begin(ctx context.Context) error {
 func (f *follower) run(ctx context.Context) error {
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return f.up.Run(ctx) })
-	work.Go(func() error { return f.watchSecrets(ctx) })
+	work.Go(func() error { return watch(ctx, f.rereadSecrets) })
 	return work.Wait()
 }
 
-// watchSecrets takes up the node's own secrets that have changed.
-func (f *follower) watchSecrets(ctx context.Context) error {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			f.rereadSecrets()
-		}
-	}
-}
-
+// rereadSecrets takes up the node's own secrets that have changed.
 func (f *follower) rereadSecrets() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
