@@ -127,7 +127,7 @@ func (f *Fleet) pace() time.Duration {
 
 // look reads the roll-out, and the nodes' sessions if there is news of them.
 func (f *Fleet) look(ctx context.Context, pulse *int64) error {
-	local, serial := f.local.all()
+	local := f.local.known()
 	var waves rollout
 	beat := *pulse
 	rows := map[string]row{}
@@ -152,12 +152,12 @@ func (f *Fleet) look(ctx context.Context, pulse *int64) error {
 	if beat == *pulse {
 		return nil
 	}
-	*pulse = beat
-	for _, s := range local {
-		if s.serial <= serial {
-			f.compare(s, rows)
+	for s, version := range local {
+		if !f.compare(s, version, rows) {
+			return nil // the next look tells more
 		}
 	}
+	*pulse = beat
 	return nil
 }
 
@@ -195,16 +195,18 @@ func scanRows(t *store.Tx, into map[string]row) error {
 	return rows.Err()
 }
 
-// compare makes a session what the table says of it.
-func (f *Fleet) compare(s *session, rows map[string]row) {
+// compare makes a session what the table says of it. It tells whether it could: what the operator has wanted since the
+// table was read is newer.
+func (f *Fleet) compare(s *session, version int, rows map[string]row) bool {
 	switch r, there := rows[s.node]; {
 	case !there:
 		f.local.remove(s, errRemoved)
 	case r.session != s.id:
 		f.local.remove(s, errFenced)
 	default:
-		s.set(r.wish)
+		return s.setAt(version, r.wish)
 	}
+	return true
 }
 
 // patience is how long a node may be without a stream before it counts as offline.
@@ -212,8 +214,7 @@ func (f *Fleet) patience() time.Duration { return 3 * f.o.PingEvery }
 
 // sweep tells of nodes that have not come back.
 func (f *Fleet) sweep() {
-	local, _ := f.local.all()
-	for _, s := range local {
+	for s := range f.local.known() {
 		if s.ctx.Err() == nil && s.silent(f.o.Now(), f.patience()) {
 			f.leave(s)
 		}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +18,6 @@ type session struct {
 	bucket   uint64
 	ctx      context.Context // ends with the session; its cause is why
 	end      context.CancelCauseFunc
-	serial   int64 // grows from session to session
 
 	mu      sync.Mutex
 	used    wire.Position // what the node uses, without a chain; it believes the keys that are named there
@@ -62,12 +59,32 @@ func (s *session) refusal() error {
 func (s *session) set(wish wire.Control) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.wish == wish {
-		return
+	s.change(wish)
+}
+
+// setAt is set, unless the wish has changed since it was at a version.
+func (s *session) setAt(version int, wish wire.Control) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wished != version {
+		return false
 	}
+	if s.wish != wish {
+		s.change(wish)
+	}
+	return true
+}
+
+func (s *session) change(wish wire.Control) {
 	s.wish, s.wished = wish, s.wished+1
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+func (s *session) version() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wished
 }
 
 // uses notes what the node has put into use.
@@ -132,7 +149,6 @@ func (s *session) silent(now time.Time, patience time.Duration) bool {
 type registry struct {
 	mu     sync.Mutex
 	byNode map[string]*session
-	serial int64
 	closed bool
 	open   sync.WaitGroup // streams
 }
@@ -146,8 +162,6 @@ func (r *registry) add(s *session) {
 	if old := r.byNode[s.node]; old != nil {
 		old.end(errFenced)
 	}
-	r.serial++
-	s.serial = r.serial
 	r.byNode[s.node] = s
 	if r.closed {
 		s.end(errStopped)
@@ -172,11 +186,15 @@ func (r *registry) get(node string) *session {
 	return r.byNode[node]
 }
 
-// all returns the sessions, and the serial of the last one.
-func (r *registry) all() ([]*session, int64) {
+// known returns the sessions, each with the version of what the operator wants.
+func (r *registry) known() map[*session]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Values(r.byNode)), r.serial
+	known := make(map[*session]int, len(r.byNode))
+	for _, s := range r.byNode {
+		known[s] = s.version()
+	}
+	return known
 }
 
 // enter lets a stream begin, which must call leave at its end.

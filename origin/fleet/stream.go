@@ -288,9 +288,12 @@ func (s *stream) sendDeltas(v *view, upTo int64, state *wire.StateDigest) error 
 			return err
 		}
 	}
-	entries, ok := v.between(s.at.Rev, upTo)
-	if !ok {
-		return errBehind
+	var entries []entry
+	if s.at.Rev < upTo {
+		var ok bool
+		if entries, ok = v.between(s.at.Rev, upTo); !ok {
+			return errBehind
+		}
 	}
 	at := s.at
 	if len(entries) > 0 {

@@ -98,6 +98,34 @@ func TestOldRevisions(t *testing.T) {
 	assert.Equal(t, oldPage+4, n.deltas)
 }
 
+// A roll-out may be held for so long that what the others may have is not held in memory any more.
+func TestOldRevisionsOfAHeldRollout(t *testing.T) {
+	o := start(t, openStore(t, sqlite(t)))
+	nodes := o.nodes("r", 3)
+	o.settled()
+	canary, others := first(nodes)
+	others[0].stop()
+	until(t, "offline", func() bool { return o.node(others[0].name).State == "offline" })
+	good := o.put("a", "1")
+	others[1].reaches(good)
+	o.settled()
+	canary.set(func() { canary.refuse = func(int64) *wire.Nack { return &wire.Nack{Code: wire.NackCompile} } })
+	o.put("a", "poison")
+	o.held()
+	o.feed.change(func(v *view) bool {
+		v.base, v.entries = v.head, nil
+		return true
+	})
+	others[0].connect(o)
+	others[0].reaches(good)
+	assert.Equal(t, 1, others[0].snapshots)
+	canary.set(func() { canary.refuse = nil })
+	mended := o.put("a", "2")
+	for _, n := range nodes {
+		n.reaches(mended)
+	}
+}
+
 // A node that is far behind gets the whole state, which is less.
 func TestFarBehind(t *testing.T) {
 	if testing.Short() {
@@ -119,6 +147,7 @@ func TestFarBehind(t *testing.T) {
 		v.base, v.entries = v.head, nil
 		return true
 	})
+	o.settled()
 	n.connect(o)
 	n.reaches(head)
 	assert.Equal(t, 2, n.snapshots)
