@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/wedge-proxy/wedge/store"
@@ -18,7 +19,7 @@ import (
 //	g/GEN/r/N     its resources, some in a value
 //	g/GEN/d/REV   what changed after it, a delta in a value
 //	blob/DIGEST   modules
-//	secret/NAME   sealed secrets, with what they were committed to
+//	secret/C/NAME a sealed secret whose commitment is C
 //
 // There are no transactions. So a generation and its deltas are written before meta names them, what meta does not name
 // is never read, and everything that is read is verified again.
@@ -39,7 +40,7 @@ type meta struct {
 	// Trials counts the starts of the process with Used since it came into use, as long as it is on probation.
 	Trial  bool `json:"trial,omitempty"`
 	Trials int  `json:"trials,omitempty"`
-	// Highest is the last position seen of each key that signs heads.
+	// Highest is the last position that was taken from each key that signs heads.
 	Highest map[string]wire.Position `json:"highest,omitempty"`
 	// Quarantined are revisions that killed the process.
 	Quarantined []wire.Position `json:"quarantined,omitempty"`
@@ -53,6 +54,28 @@ func (m *meta) quarantine(at wire.Position) {
 	if over := len(m.Quarantined) - mostQuarantined; over > 0 {
 		m.Quarantined = slices.Delete(m.Quarantined, 0, over)
 	}
+}
+
+// admits tells why a head is older than one that was taken from the same key, or nil.
+func (m *meta) admits(h *wire.SignedHead) error {
+	if highest := m.Highest[h.Key.String()]; h.Position.Before(highest) {
+		return fmt.Errorf("revision %s is older than %s, which the node has had", h.Position, highest)
+	}
+	return nil
+}
+
+// fallBack makes the revision that is known to be good the one in use. The origin may send revisions between the two
+// again.
+func (m *meta) fallBack() {
+	if good, err := wire.ParseHead(m.Good.Head); err == nil {
+		m.Highest = maps.Clone(m.Highest)
+		for key, at := range m.Highest {
+			if good.Before(at) {
+				m.Highest[key] = good.Position
+			}
+		}
+	}
+	m.Used, m.Trial, m.Trials = m.Good, false, 0
 }
 
 // disk is the node's store as the uplink uses it.
@@ -103,29 +126,23 @@ func numbered(gen uint64, kind byte, n uint64) []byte {
 // valueBytes is about how many bytes of resources go into a value: a transaction of the store's takes a megabyte.
 const valueBytes = 256 << 10
 
-// saveBase writes a whole state as a generation of its own.
+// saveBase writes a whole state as a generation of its own. What a crash or a refusal left of another one goes first.
 func (d disk) saveBase(gen uint64, head []byte, sorted []wire.Resource) error {
+	if err := d.forget(genKey(gen, ""), func([]byte) bool { return true }); err != nil {
+		return err
+	}
 	var value []byte
 	n := uint64(0)
-	flush := func() error {
-		if len(value) == 0 {
-			return nil
-		}
-		n++
-		err := d.kv.Put(numbered(gen, 'r', n), value)
-		value = value[:0]
-		return err
-	}
 	for i := range sorted {
 		value = wire.AppendFrame(value, wire.FrameResource, wire.AppendResource(nil, &sorted[i]))
-		if len(value) >= valueBytes {
-			if err := flush(); err != nil {
-				return err
-			}
+		if len(value) < valueBytes && i+1 < len(sorted) {
+			continue
 		}
-	}
-	if err := flush(); err != nil {
-		return err
+		n++
+		if err := d.kv.Put(numbered(gen, 'r', n), value); err != nil {
+			return err
+		}
+		value = value[:0]
 	}
 	return d.kv.Put(genKey(gen, "h"), head)
 }
@@ -134,70 +151,105 @@ func (d disk) saveDelta(gen uint64, rev int64, delta []byte) error {
 	return d.kv.Put(numbered(gen, 'd', uint64(rev)), delta)
 }
 
+// baseHead is the signed head of a generation's whole state.
+func (d disk) baseHead(gen uint64) (wire.SignedHead, error) {
+	text, err := d.kv.Get(genKey(gen, "h"))
+	if err != nil {
+		return wire.SignedHead{}, fmt.Errorf("the head of generation %d: %w", gen, err)
+	}
+	return wire.ParseHead(text)
+}
+
 // load reads a revision back and verifies all of it, as if an origin had just sent it.
-func (d disk) load(s saved, trust func(*state) (wire.Trust, error)) (*state, error) {
+func (d disk) load(s saved, keys wire.Trust) (*state, *wire.SignedHead, error) {
 	last, err := wire.ParseHead(s.Head)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = keys.Verify(&last)
 	}
-	text, err := d.kv.Get(genKey(s.Gen, "h"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	base, err := wire.ParseHead(text)
+	base, err := d.baseHead(s.Gen)
+	if err == nil {
+		err = keys.Verify(&base)
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	st, err := d.loadBase(s.Gen, &base)
+	if err == nil {
+		err = d.loadDeltas(st, s.Gen, last.Rev)
+	}
+	if err == nil && st.at != last.Position {
+		err = fmt.Errorf("what is in the store leads to revision %s, not to %s", st.at, last.Position)
+	}
+	return st, &last, err
+}
+
+func (d disk) loadBase(gen uint64, head *wire.SignedHead) (*state, error) {
 	st := newState()
-	err = d.kv.Each(append(genKey(s.Gen, ""), 'r', '/'), func(_, value []byte) error {
+	err := d.kv.Each(append(genKey(gen, ""), 'r', '/'), func(_, value []byte) error {
 		return st.addFrames(slices.Clone(value))
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = st.conclude(head)
 	}
-	if err := st.conclude(&base); err != nil {
-		return nil, err
-	}
-	err = d.kv.Each(append(genKey(s.Gen, ""), 'd', '/'), func(_, value []byte) error {
-		if st.at.Rev >= last.Rev {
-			return nil // of a revision that was not taken
+	return st, err
+}
+
+// loadDeltas applies the deltas up to a revision. What follows it is of revisions that were not taken.
+func (d disk) loadDeltas(st *state, gen uint64, last int64) error {
+	return d.kv.Each(append(genKey(gen, ""), 'd', '/'), func(_, value []byte) error {
+		if st.at.Rev >= last {
+			return nil
 		}
-		return st.follow(slices.Clone(value))
+		delta, err := wire.ParseDelta(slices.Clone(value))
+		if err != nil {
+			return err
+		}
+		return st.follow(&delta)
 	})
-	if err != nil {
-		return nil, err
+}
+
+// signers names the keys that the heads of revisions were signed with.
+func (d disk) signers(revisions ...saved) (names []wire.KeyName) {
+	for _, s := range revisions {
+		if last, err := wire.ParseHead(s.Head); err == nil {
+			names = append(names, last.Key)
+		}
+		if base, err := d.baseHead(s.Gen); err == nil {
+			names = append(names, base.Key)
+		}
 	}
-	if st.at != last.Position {
-		return nil, fmt.Errorf("what is in the store leads to revision %s, not to %s", st.at, last.Position)
-	}
-	keys, err := trust(st)
-	if err != nil {
-		return nil, err
-	}
-	return st, errors.Join(keys.Verify(&base), keys.Verify(&last))
+	return names
 }
 
 // clean forgets the generations that meta does not name.
 func (d disk) clean(m *meta) error {
-	var old [][]byte
-	err := d.kv.Each([]byte(prefix+"g/"), func(key, _ []byte) error {
+	return d.forget([]byte(prefix+"g/"), func(key []byte) bool {
+		if len(key) < len(prefix)+10 {
+			return true
+		}
 		gen := binary.BigEndian.Uint64(key[len(prefix)+2:])
-		if gen != m.Used.Gen && gen != m.Good.Gen {
-			old = append(old, slices.Clone(key))
+		return gen != m.Used.Gen && gen != m.Good.Gen
+	})
+}
+
+// forget deletes the keys below a prefix that are old.
+func (d disk) forget(prefix []byte, old func(key []byte) bool) error {
+	var keys [][]byte
+	err := d.kv.Each(prefix, func(key, _ []byte) error {
+		if old(key) {
+			keys = append(keys, slices.Clone(key))
 		}
 		return nil
 	})
-	for _, key := range old {
+	for _, key := range keys {
 		err = errors.Join(err, d.kv.Delete(key))
 	}
 	return err
 }
 
 func blobKey(digest string) []byte { return []byte(prefix + "blob/" + digest) }
-func secretKey(name string) []byte { return []byte(prefix + "secret/" + name) }
 
-// sealed is a secret as it lies on the disk.
-type sealed struct {
-	Commit string `json:"commit"`
-	Sealed []byte `json:"sealed"`
-}
+func secretKey(name, commit string) []byte { return []byte(prefix + "secret/" + commit + "/" + name) }

@@ -1,24 +1,18 @@
 package uplink
 
 import (
-	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,23 +77,26 @@ func loadIdentity(dir string) (*identity, error) {
 }
 
 // loadTrust reads the keys whose heads the node believes at its start; none before it has enrolled or got a bundle.
-func loadTrust(dir string) ([]string, error) {
+func loadTrust(dir string) (wire.Trust, error) {
 	text, err := os.ReadFile(filepath.Join(dir, trustFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return wire.Trust{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the keys that the node trusts: %w", err)
 	}
-	keys := strings.Fields(string(text))
-	_, err = wire.TrustOf(keys...)
-	return keys, err
+	return wire.TrustOf(strings.Fields(string(text))...)
 }
 
-func saveTrust(dir string, keys []string) error {
+func saveTrust(dir string, trust wire.Trust) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the folder of the node's identity: %w", err)
 	}
+	var keys []string
+	for _, key := range trust {
+		keys = append(keys, wire.FormatPublicKey(key))
+	}
+	slices.Sort(keys)
 	return writeFile(filepath.Join(dir, trustFile), []byte(strings.Join(keys, "\n")+"\n"))
 }
 
@@ -165,138 +162,6 @@ func (id *identity) name() string { return id.certificate.Subject.CommonName }
 func (id *identity) renewAt() time.Time {
 	life := id.certificate.NotAfter.Sub(id.certificate.NotBefore)
 	return id.certificate.NotBefore.Add(life * 2 / 3)
-}
-
-// request is a certificate request with the key.
-func request(key *ecdsa.PrivateKey, name string) ([]byte, error) {
-	return x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
-}
-
-// received makes an identity of what an origin answered.
-func received(key *ecdsa.PrivateKey, e *wire.Enrolled) (*identity, error) {
-	certificate, err := x509.ParseCertificate(e.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("the origin's certificate for this node cannot be read: %w", err)
-	}
-	if public, ok := certificate.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(key.Public()) {
-		return nil, errors.New("the origin's certificate is for another key than this node's")
-	}
-	if _, err := wire.TrustOf(e.Trust...); err != nil || len(e.Trust) == 0 {
-		return nil, errors.New("the origin names no keys to trust")
-	}
-	return &identity{key, certificate, e.CA}, nil
-}
-
-var errToken = errors.New("the join token is of no use")
-
-// enrol gets the node an identity with its join token, from the first origin that gives one.
-func (u *Uplink) enrol(ctx context.Context, origin string) error {
-	if u.o.Join == "" {
-		return errNoIdentity
-	}
-	token, err := wire.ParseJoinToken(u.o.Join)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errToken, err)
-	}
-	if !token.Expires.IsZero() && u.o.now().After(token.Expires) {
-		return fmt.Errorf("%w: it has expired; make a new one with wedge node invite", errToken)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	csr, err := request(key, u.o.Name)
-	if err != nil {
-		return err
-	}
-	c := &caller{origin: origin, http: &http.Client{Transport: &http.Transport{TLSClientConfig: u.firstTLS(token.CA)}}, now: u.o.now}
-	defer c.http.CloseIdleConnections()
-	var answer wire.Enrolled
-	ask := wire.Enrolment{Token: u.o.Join, Name: u.o.Name, Region: u.o.Region, CSR: csr}
-	if err := c.post(ctx, wire.PathEnrol, ask, &answer); err != nil {
-		return fmt.Errorf("cannot enrol at %s: %w", origin, err)
-	}
-	id, err := received(key, &answer)
-	if err != nil {
-		return err
-	}
-	if err := u.believe(answer.Trust); err != nil {
-		return err
-	}
-	if err := id.save(u.o.Dir); err != nil {
-		return err
-	}
-	u.setIdentity(id)
-	u.o.Log.Info("the node has enrolled", "node", id.name(), "origin", origin, "until", id.certificate.NotAfter)
-	return nil
-}
-
-// firstTLS trusts the authority of the file, or else the one whose certificate has the join token's fingerprint: the
-// token's secret goes to nobody else.
-func (u *Uplink) firstTLS(fingerprint []byte) *tls.Config {
-	if u.o.CAFile != "" {
-		return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: poolOf(u.authority())}
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, // VerifyConnection does it
-		VerifyConnection: func(s tls.ConnectionState) error {
-			roots := x509.NewCertPool()
-			found := false
-			for _, c := range s.PeerCertificates {
-				if sum := sha256.Sum256(c.Raw); len(fingerprint) > 0 && bytes.Equal(sum[:], fingerprint) {
-					roots.AddCert(c)
-					found = true
-				}
-			}
-			if !found {
-				return errors.New("its certificate is not of the authority that the join token names")
-			}
-			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: s.ServerName})
-			return err
-		},
-	}
-}
-
-// authority is the authority's certificate in PEM: the file's, or what came at the enrolment.
-func (u *Uplink) authority() []byte {
-	if u.o.CAFile != "" {
-		text, err := os.ReadFile(u.o.CAFile)
-		if err != nil {
-			u.o.Log.Error("cannot read the authority's certificate", "error", err)
-		}
-		return text
-	}
-	if id := u.identity(); id != nil {
-		return id.authority
-	}
-	return nil
-}
-
-func poolOf(text []byte) *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(text) // an empty pool trusts nobody
-	return pool
-}
-
-// renew exchanges the certificate for a new one of the same key.
-func (u *Uplink) renew(ctx context.Context, c *caller) error {
-	id := u.identity()
-	csr, err := request(id.key, id.name())
-	if err != nil {
-		return err
-	}
-	var answer wire.Enrolled
-	if err := c.post(ctx, wire.PathRenew, wire.Renewal{CSR: csr}, &answer); err != nil {
-		return fmt.Errorf("cannot renew the node's certificate: %w", err)
-	}
-	fresh, err := received(id.key, &answer)
-	if err == nil {
-		err = fresh.save(u.o.Dir)
-	}
-	if err == nil {
-		u.setIdentity(fresh)
-	}
-	return err
 }
 
 // who holds the node's identity.

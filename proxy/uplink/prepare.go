@@ -1,17 +1,11 @@
 package uplink
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -23,237 +17,126 @@ type prepared struct {
 }
 
 // prepare makes a candidate's catalog, with its modules and its secrets at hand. c is nil where nothing can be fetched.
-func (u *Uplink) prepare(ctx context.Context, c *caller, candidate *state) (prepared, *wire.Nack) {
+func (u *Uplink) prepare(ctx context.Context, c *caller, candidate *state) (prepared, error) {
 	catalog, err := candidate.catalog(u.name())
 	if err != nil {
 		return prepared{}, refused(wire.NackSchema, "", err)
 	}
-	for _, ref := range secretRefs(catalog) {
-		if strings.HasPrefix(ref, "origin:") || u.o.Check == nil {
-			continue
-		}
-		if err := u.o.Check(ref); err != nil {
-			return prepared{}, refused(wire.NackResource, "", err)
-		}
+	if err := u.checkRefs(catalog); err != nil {
+		return prepared{}, err
 	}
-	if err := catalog.LoadBlobs(func(digest string) ([]byte, error) { return u.blob(ctx, c, digest) }); err != nil {
-		return prepared{}, refused(wire.NackResource, "", err)
+	if err := u.loadBlobs(ctx, c, catalog); err != nil {
+		return prepared{}, err
 	}
 	commits, err := candidate.commits(catalog)
-	if err == nil {
-		err = u.fetchSecrets(ctx, c, commits)
-	}
 	if err != nil {
 		return prepared{}, refused(wire.NackResource, "", err)
 	}
-	return prepared{catalog, commits}, nil
+	return prepared{catalog, commits}, u.fetchSecrets(ctx, c, commits)
+}
+
+// checkRefs refuses a catalog that asks for more of the machine's own secrets than the node may resolve.
+func (u *Uplink) checkRefs(catalog *wire.Catalog) error {
+	for _, ref := range secretRefs(catalog) {
+		if strings.HasPrefix(ref.text, "origin:") {
+			continue
+		}
+		err := errors.New("this node may resolve none of its machine's secrets for an origin")
+		if u.o.Check != nil {
+			err = u.o.Check(ref.text)
+		}
+		if err != nil {
+			return refused(wire.NackResource, wire.KindProvider+"/"+ref.provider, err)
+		}
+	}
+	return nil
+}
+
+// secretRef is a provider's reference to a secret.
+type secretRef struct{ provider, text string }
+
+// secretRefs are the references of a catalog to secrets.
+func secretRefs(c *wire.Catalog) (refs []secretRef) {
+	for i := range c.Providers {
+		p := &c.Providers[i]
+		if p.APIKey != "" {
+			refs = append(refs, secretRef{p.Name, p.APIKey})
+		}
+		for _, h := range p.Headers {
+			if wire.IsSecretRef(h.Value) {
+				refs = append(refs, secretRef{p.Name, h.Value})
+			}
+		}
+	}
+	return refs
 }
 
 var errNotHere = errors.New("it is not in the node's store, and there is no origin to ask")
 
-// maxBlob is the largest blob that a node takes, in bytes: more than a module may have.
-const maxBlob = 8 << 20
-
-// blob is a module, from the node's store or from the origin.
-func (u *Uplink) blob(ctx context.Context, c *caller, digest string) ([]byte, error) {
-	if blob, err := u.o.KV.Get(blobKey(digest)); err == nil && digestOf(blob) == digest {
-		return blob, nil
+// fault tells whose a failure to fetch something is: the revision's, where the origin says that it does not have it, or
+// the link's, where asking again may help.
+func fault(err error, resource string) error {
+	switch codeOf(err) {
+	case "not_found", "invalid", "forbidden":
+		return refused(wire.NackResource, resource, err)
 	}
-	if c == nil {
-		return nil, errNotHere
-	}
-	blob, err := c.blob(ctx, digest)
-	if err != nil {
-		return nil, err
-	}
-	if err := u.o.KV.Put(blobKey(digest), blob); err != nil {
-		return nil, fmt.Errorf("cannot keep it in the node's store: %w", err)
-	}
-	return blob, nil
+	return err
 }
 
-func digestOf(blob []byte) string {
-	sum := sha256.Sum256(blob)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// blob fetches a blob. Where the connection breaks it goes on from where it was.
-func (c *caller) blob(ctx context.Context, digest string) ([]byte, error) {
-	var got []byte
-	var last error
-	for range 5 {
-		got, last = c.blobFrom(ctx, digest, got)
-		if last == nil {
-			break
+// loadBlobs gives a catalog its modules.
+func (u *Uplink) loadBlobs(ctx context.Context, c *caller, catalog *wire.Catalog) error {
+	policies := map[string]string{}
+	for i := range catalog.Policies {
+		policies[catalog.Policies[i].Module] = catalog.Policies[i].Name
+	}
+	var failed error
+	err := catalog.LoadBlobs(func(digest string) ([]byte, error) {
+		if failed != nil {
+			return nil, failed
 		}
-		if codeOf(last) != "" || ctx.Err() != nil {
-			return nil, last
+		var blob []byte
+		blob, failed = u.blob(ctx, c, digest)
+		if r, is := errors.AsType[*refusal](failed); is {
+			r.Resource = wire.KindPolicy + "/" + policies[digest]
 		}
-	}
-	if last != nil {
-		return nil, last
-	}
-	if digestOf(got) != digest {
-		return nil, errors.New("what the origin sent is something else")
-	}
-	return got, nil
-}
-
-// blobFrom fetches what is missing.
-func (c *caller) blobFrom(ctx context.Context, digest string, got []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*callTime)
-	defer cancel()
-	var headers []string
-	if len(got) > 0 {
-		headers = []string{"Range", fmt.Sprintf("bytes=%d-", len(got))}
-	}
-	resp, err := c.do(ctx, "GET", wire.PathBlob+digest, nil, headers...)
-	if err != nil {
-		return got, err
-	}
-	defer func() { _ = resp.Body.Close() }() // what came was taken
-	if resp.StatusCode == 200 {
-		got = nil // the whole
-	}
-	out := bytes.NewBuffer(got)
-	_, err = io.Copy(out, io.LimitReader(resp.Body, int64(maxBlob-len(got)+1)))
-	if err == nil && out.Len() > maxBlob {
-		return nil, &originError{SyncError: wire.SyncError{Code: "limit", Message: "it is larger than a node takes"}}
-	}
-	return out.Bytes(), err
-}
-
-// secrets are what the origin's secrets that are in use were committed to, by name.
-type secrets struct {
-	mu      sync.Mutex
-	commits map[string]string
-}
-
-// swap puts others in place and returns those that were there.
-func (s *secrets) swap(commits map[string]string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.commits
-	s.commits = commits
-	return before
-}
-
-// Secret resolves origin:NAME: it opens what lies sealed in the node's store. No error holds the secret.
-func (u *Uplink) Secret(ref string) (string, error) {
-	name, ok := strings.CutPrefix(ref, "origin:")
-	if !ok {
-		return "", fmt.Errorf("cannot resolve the secret %s: it is not the origin's", ref)
-	}
-	u.secrets.mu.Lock()
-	commit, known := u.secrets.commits[name]
-	u.secrets.mu.Unlock()
-	if !known {
-		return "", fmt.Errorf("cannot resolve the secret %s: no origin gave it to this node", ref)
-	}
-	return u.open(name, commit)
-}
-
-func (u *Uplink) open(name, commit string) (string, error) {
-	text, err := u.o.KV.Get(secretKey(name))
-	if err != nil {
-		return "", fmt.Errorf("cannot resolve the secret origin:%s: it is not in the node's store: %w", name, err)
-	}
-	var kept map[string][]byte
-	if err := json.Unmarshal(text, &kept); err != nil {
-		return "", fmt.Errorf("cannot resolve the secret origin:%s: what is in the node's store is broken", name)
-	}
-	key := u.key()
-	if key == nil {
-		return "", fmt.Errorf("cannot resolve the secret origin:%s: this node has not enrolled", name)
-	}
-	return wire.OpenSecret(key, name, commit, kept[commit])
-}
-
-// fetchSecrets makes sure that the node can open the secrets that were committed to.
-func (u *Uplink) fetchSecrets(ctx context.Context, c *caller, commits map[string]string) error {
-	var missing []string
-	for name, commit := range commits {
-		if _, err := u.open(name, commit); err != nil {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	slices.Sort(missing)
-	if c == nil {
-		return fmt.Errorf("the secret %s: %w", missing[0], errNotHere)
-	}
-	var got wire.Secrets
-	if err := c.post(ctx, wire.PathSecrets, wire.SecretsWanted{Names: missing}, &got); err != nil {
-		return fmt.Errorf("cannot fetch the secrets %s: %w", strings.Join(missing, ", "), err)
-	}
-	for _, name := range missing {
-		if _, err := wire.OpenSecret(u.key(), name, commits[name], got.Sealed[name]); err != nil {
-			return err
-		}
-		if err := u.keepSecret(name, commits[name], got.Sealed[name]); err != nil {
-			return err
-		}
+		return blob, failed
+	})
+	switch {
+	case failed != nil:
+		return fmt.Errorf("cannot get a module: %w", failed)
+	case err != nil:
+		return refused(wire.NackResource, "", err)
 	}
 	return nil
 }
 
-// keepSecret stores a sealed secret beside the one in use: which of them counts is decided with the revision.
-func (u *Uplink) keepSecret(name, commit string, sealed []byte) error {
-	kept := map[string][]byte{commit: sealed}
-	if text, err := u.o.KV.Get(secretKey(name)); err == nil {
-		u.secrets.mu.Lock()
-		used := u.secrets.commits[name]
-		u.secrets.mu.Unlock()
-		var before map[string][]byte
-		if json.Unmarshal(text, &before) == nil && before[used] != nil {
-			kept[used] = before[used]
-		}
-	}
-	text, err := json.Marshal(kept)
-	if err == nil {
-		err = u.o.KV.Put(secretKey(name), text)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot keep the secret %s in the node's store: %w", name, err)
-	}
-	return nil
-}
-
-// tidy forgets what no revision needs any more: only what is in use is left to fall back to.
+// tidy forgets what no revision needs any more. Modules and secrets are left alone for as long as there is an older
+// revision to fall back to.
 func (u *Uplink) tidy() {
 	err := u.disk.clean(&u.meta)
-	needed := map[string]bool{}
-	for _, r := range u.used.resources {
-		digests, _ := wire.BlobsOf(r.Kind, r.Body) // it was read before
-		for _, digest := range digests {
-			needed[prefix+"blob/"+digest] = true
-		}
-	}
-	u.secrets.mu.Lock()
-	for name := range u.secrets.commits {
-		needed[prefix+"secret/"+name] = true
-	}
-	u.secrets.mu.Unlock()
-	for _, part := range []string{"blob/", "secret/"} {
-		err = errors.Join(err, u.forget(prefix+part, needed))
+	if u.meta.Good.Gen == u.meta.Used.Gen && slices.Equal(u.meta.Good.Head, u.meta.Used.Head) {
+		needed := u.needed()
+		old := func(key []byte) bool { return !needed[string(key)] }
+		err = errors.Join(err, u.disk.forget([]byte(prefix+"blob/"), old), u.disk.forget([]byte(prefix+"secret/"), old))
 	}
 	if err != nil {
 		u.o.Log.Warn("cannot tidy up the node's store", "error", err)
 	}
 }
 
-func (u *Uplink) forget(prefix string, needed map[string]bool) error {
-	var old [][]byte
-	err := u.o.KV.Each([]byte(prefix), func(key, _ []byte) error {
-		if !needed[string(key)] {
-			old = append(old, slices.Clone(key))
+// needed are the keys of the modules and secrets of what is in use.
+func (u *Uplink) needed() map[string]bool {
+	keys := map[string]bool{}
+	for _, r := range u.used.resources {
+		digests, _ := wire.BlobsOf(r.Kind, r.Body) // it was read before
+		for _, digest := range digests {
+			keys[string(blobKey(digest))] = true
 		}
-		return nil
-	})
-	for _, key := range old {
-		err = errors.Join(err, u.o.KV.Delete(key))
 	}
-	return err
+	u.secrets.mu.Lock()
+	defer u.secrets.mu.Unlock()
+	for name, commit := range u.secrets.commits {
+		keys[string(secretKey(name, commit))] = true
+	}
+	return keys
 }

@@ -76,11 +76,7 @@ func (s *state) conclude(h *wire.SignedHead) error {
 }
 
 // follow applies a delta. What does not follow changes nothing.
-func (s *state) follow(body []byte) error {
-	d, err := wire.ParseDelta(body)
-	if err != nil {
-		return err
-	}
+func (s *state) follow(d *wire.Delta) error {
 	at, edits, err := d.Follow(s.at)
 	if err != nil {
 		return err
@@ -98,7 +94,7 @@ func (s *state) follow(body []byte) error {
 }
 
 // trust is the keys that the state says to believe; those given where it says nothing.
-func (s *state) trust(otherwise []string) (wire.Trust, error) {
+func (s *state) trust(otherwise wire.Trust) (wire.Trust, error) {
 	var keys []string
 	for _, r := range s.resources {
 		if r.Kind != wire.KindTrust {
@@ -111,7 +107,7 @@ func (s *state) trust(otherwise []string) (wire.Trust, error) {
 		keys = append(keys, t.Keys...)
 	}
 	if len(keys) == 0 {
-		keys = otherwise
+		return otherwise, nil
 	}
 	return wire.TrustOf(keys...)
 }
@@ -137,7 +133,7 @@ func (s *state) catalog(node string) (*wire.Catalog, error) {
 func (s *state) commits(c *wire.Catalog) (map[string]string, error) {
 	all := map[string]string{}
 	for _, ref := range secretRefs(c) {
-		name, ok := strings.CutPrefix(ref, "origin:")
+		name, ok := strings.CutPrefix(ref.text, "origin:")
 		if !ok {
 			continue
 		}
@@ -152,20 +148,4 @@ func (s *state) commits(c *wire.Catalog) (map[string]string, error) {
 		all[name] = record.Commit
 	}
 	return all, nil
-}
-
-// secretRefs are the references of a catalog to secrets.
-func secretRefs(c *wire.Catalog) (refs []string) {
-	for i := range c.Providers {
-		p := &c.Providers[i]
-		if p.APIKey != "" {
-			refs = append(refs, p.APIKey)
-		}
-		for _, h := range p.Headers {
-			if wire.IsSecretRef(h.Value) {
-				refs = append(refs, h.Value)
-			}
-		}
-	}
-	return refs
 }

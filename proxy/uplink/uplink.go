@@ -5,11 +5,11 @@ package uplink
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,6 +69,7 @@ type Options struct {
 	backoff   func(attempt int) time.Duration
 	probation time.Duration
 	patience  time.Duration // until a stream that says nothing is taken for one that somebody buffers
+	poll      time.Duration // how long an origin may wait before it answers a poll
 }
 
 const (
@@ -90,6 +91,11 @@ func (o *Options) settle() error {
 		}
 		o.Origins[i] = url
 	}
+	if o.CAFile != "" {
+		if _, err := os.Stat(o.CAFile); err != nil {
+			return fmt.Errorf("cannot read the authority's certificate: %w", err)
+		}
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -104,6 +110,9 @@ func (o *Options) settle() error {
 	}
 	if o.patience == 0 {
 		o.patience = bufferedAfter
+	}
+	if o.poll == 0 {
+		o.poll = pollTime
 	}
 	return nil
 }
@@ -120,20 +129,31 @@ type Uplink struct {
 	disk disk
 	who  who
 
-	work    sync.Mutex // held while revisions are taken; guards what follows
-	meta    meta
-	anchor  []string // keys that are believed where no state says otherwise, and at the start
-	used    *state   // in use; nil before the first
-	inUse   string   // the digest of its catalog
-	staging staging
-	owed    *wire.Ack // a refusal that no origin has heard of yet
-	anew    bool      // the next stream begins with a whole state
-	trialed *time.Timer
+	// work is held while a revision is taken, and so while its modules are fetched. Whoever asks for the status or for a
+	// secret does not need it.
+	work      sync.Mutex
+	meta      meta
+	anchor    wire.Trust // see trust
+	vouched   wire.Trust // what an enrolment named, until the first revision after it
+	used      *state     // in use; nil before the first
+	inUse     string     // the digest of its catalog
+	staging   staging
+	owed      *wire.Ack // a refusal that no origin has heard of yet
+	anew      bool      // the next stream begins with a whole state
+	failing   failing
+	trial     *time.Timer
+	trialEnds time.Time
 
-	heard   atomic.Bool // the last session got something from its origin
-	secrets secrets
-	shown   shown
-	buffers map[string]bool // origins whose streams somebody buffers
+	heard    atomic.Bool // the last session got something from its origin
+	secrets  secrets
+	shown    shown
+	buffered map[string]time.Time // when it was seen that somebody holds back the streams of an origin
+}
+
+// failing counts how often in a row the link failed while a revision was taken.
+type failing struct {
+	at    wire.Position
+	times int
 }
 
 // Open reads the node's identity, if it has one. Nothing is asked yet.
@@ -146,19 +166,18 @@ func Open(o Options) (*Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Uplink{o: o, disk: disk{o.KV}, buffers: map[string]bool{}}
+	u := &Uplink{o: o, disk: disk{o.KV}, buffered: map[string]time.Time{}, trial: time.NewTimer(time.Hour)}
+	u.trial.Stop() // until there is something to prove
 	u.setIdentity(id)
 	if u.anchor, err = loadTrust(o.Dir); err != nil {
 		return nil, err
 	}
-	if id == nil && o.Join == "" && len(u.anchor) == 0 {
+	if id == nil && o.Join == "" && len(u.anchor) == 0 { // with keys to trust there may be a bundle
 		return nil, errNoIdentity
 	}
 	u.shown.set(func(s *Status) { s.Link, s.Since, s.Node = linkDown, o.now().UTC(), u.name() })
 	return u, nil
 }
-
-var errNoIdentity = errors.New("this node has not enrolled: give it a join token once, from wedge node invite, with --join or in WEDGE_JOIN")
 
 // name is the node's: the certificate's once there is one.
 func (u *Uplink) name() string {
@@ -168,19 +187,19 @@ func (u *Uplink) name() string {
 	return u.o.Name
 }
 
-// key opens what is sealed to the node.
-func (u *Uplink) key() *ecdsa.PrivateKey {
-	if id := u.identity(); id != nil {
-		return id.key
-	}
-	return nil
-}
-
 // Run follows the origins until ctx ends. An error is one that asking again does not mend: the node cannot enrol and has
 // nothing to serve.
 func (u *Uplink) Run(ctx context.Context) error {
 	defer u.end()
-	for attempt := 0; ctx.Err() == nil; attempt++ {
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { u.prove(ctx); return nil })
+	work.Go(func() error { return u.link(ctx) })
+	return work.Wait()
+}
+
+// link keeps the link up: one origin after the other, with pauses that grow.
+func (u *Uplink) link(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
 		origin := u.o.Origins[attempt%len(u.o.Origins)]
 		err := u.follow(ctx, origin)
 		if ctx.Err() != nil {
@@ -191,12 +210,11 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		u.shown.down(u.o.now(), err)
 		u.o.Log.Warn("the link to the origin is down", "origin", origin, "error", err)
-		if u.heard.Swap(false) {
+		if u.heard.Swap(false) && codeOf(err) != "fenced" { // who is fenced has a twin: they must not chase each other
 			attempt %= len(u.o.Origins) // it worked: begin with short pauses again
 		}
 		pause(ctx, max(u.o.backoff(attempt/len(u.o.Origins)), retryAfter(err)))
 	}
-	return nil
 }
 
 // hopeless says that the node was refused an identity, and has no revision to go on with.
@@ -210,16 +228,14 @@ func (u *Uplink) hopeless(err error) bool {
 	case "unauthenticated", "forbidden", "invalid", "conflict":
 		return true
 	}
-	return errors.Is(err, errToken)
+	return errors.Is(err, errToken) || errors.Is(err, errNoIdentity)
 }
 
 // end makes sure that a process which ends well does not count as one that died.
 func (u *Uplink) end() {
 	u.work.Lock()
 	defer u.work.Unlock()
-	if u.trialed != nil {
-		u.trialed.Stop()
-	}
+	u.trial.Stop()
 	if u.meta.Trials > 0 {
 		u.meta.Trials = 0
 		if err := u.disk.saveMeta(&u.meta); err != nil {
@@ -246,21 +262,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 // follow enrols if need be, and follows one origin until the link breaks.
 func (u *Uplink) follow(ctx context.Context, origin string) error {
-	if u.identity() == nil {
+	if u.nameless() {
 		if err := u.enrol(ctx, origin); err != nil {
 			return err
 		}
 	}
-	c := u.call(origin)
+	c := u.renewed(ctx, origin)
 	defer c.http.CloseIdleConnections()
-	if u.o.now().After(u.identity().renewAt()) {
-		if err := u.renew(ctx, c); err != nil {
-			u.o.Log.Error("the certificate stays as it is", "error", err)
-		} else {
-			c.http.CloseIdleConnections()
-			c = u.call(origin)
-		}
-	}
 	var w wire.Welcome
 	if err := c.post(ctx, wire.PathHello, u.hello(), &w); err != nil {
 		return fmt.Errorf("cannot begin a session: %w", err)
@@ -275,6 +283,20 @@ func (u *Uplink) follow(ctx context.Context, origin string) error {
 	work.Go(func() error { return s.report(ctx) })
 	work.Go(func() error { return s.renewInTime(ctx) })
 	return work.Wait()
+}
+
+// renewed is a caller whose certificate was exchanged if it was time to.
+func (u *Uplink) renewed(ctx context.Context, origin string) *caller {
+	c := u.call(origin)
+	if !u.o.now().After(c.id.renewAt()) {
+		return c
+	}
+	if err := u.renew(ctx, c); err != nil {
+		u.o.Log.Error("the certificate stays as it is", "error", err)
+		return c
+	}
+	c.http.CloseIdleConnections()
+	return u.call(origin)
 }
 
 func (u *Uplink) hello() wire.Hello {
