@@ -101,7 +101,6 @@ type fake struct {
 	hellos  []wire.Hello
 	reports []wire.Report
 	renewed int
-	begun   time.Time
 }
 
 type secretValue struct {
