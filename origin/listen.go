@@ -47,7 +47,7 @@ func isLoopback(host string) bool {
 // listen takes the address.
 func (o *Origin) listen(encrypted bool) (err error) {
 	if o.listener, err = net.Listen("tcp", o.options.Listen); err != nil {
-		return fmt.Errorf("cannot listen for nodes and people: %w; choose another address", err)
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with %s, or port 0 for a free one", o.options.Listen, err, o.options.ListenFlag)
 	}
 	at := o.listener.Addr().(*net.TCPAddr)
 	if !encrypted && !at.IP.IsLoopback() {

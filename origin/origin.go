@@ -34,8 +34,8 @@ type Options struct {
 	DB string
 	// KEKFile has the key that secrets are encrypted with; "" is kek in Data. WEDGE_KEK in the environment goes before.
 	KEKFile string
-	// Listen is host:port; "" is 127.0.0.1:8090.
-	Listen string
+	// Listen is host:port; "" is 127.0.0.1:8090. ListenFlag is what chooses it, for errors; "" is --listen.
+	Listen, ListenFlag string
 	// TLS is auto, which is in the clear on loopback addresses and encrypted elsewhere, or on, or off, which only loopback
 	// addresses may have; "" is auto.
 	TLS string
@@ -71,6 +71,9 @@ func (o *Options) settle() error {
 	}
 	if o.Listen == "" {
 		o.Listen = usualListen
+	}
+	if o.ListenFlag == "" {
+		o.ListenFlag = "--listen"
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

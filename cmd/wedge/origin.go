@@ -125,7 +125,7 @@ func openOrigin(ctx context.Context, o origin.Options, log *slog.Logger) (*runni
 	opened, err := origin.Open(ctx, o)
 	if err != nil {
 		trial.close()
-		return nil, fmt.Errorf("cannot open the origin: %w", err)
+		return nil, err
 	}
 	return &runningOrigin{opened, trial}, nil
 }

@@ -76,7 +76,7 @@ func (c *upCmd) Run(stdout io.Writer) error {
 	defer func() { _ = ln.Close() }() // the provider has closed it if it ran
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o, err := openOrigin(ctx, origin.Options{Data: filepath.Join(c.Data, "origin"),
-		Listen: c.OriginListen, Version: version}, log)
+		Listen: c.OriginListen, ListenFlag: "--origin-listen", Version: version}, log)
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,10 @@ func TestAddressInUse(t *testing.T) {
 		"edge":       {[]string{"edge", "--catalog", file, "--listen", busy, "--admin", free}, "--listen"},
 		"edge admin": {[]string{"edge", "--catalog", file, "--listen", free, "--admin", busy}, "--admin"},
 		"nonsense":   {[]string{"edge", "--catalog", file, "--listen", "nonsense", "--admin", free}, "--listen"},
-		"up":         {[]string{"up", "--listen", busy, "--admin", free, "--sim-listen", free}, "--listen"},
-		"up admin":   {[]string{"up", "--listen", free, "--admin", busy, "--sim-listen", free}, "--admin"},
+		"up":         {[]string{"up", "--listen", busy, "--admin", free, "--sim-listen", free, "--origin-listen", free}, "--listen"},
+		"up admin":   {[]string{"up", "--listen", free, "--admin", busy, "--sim-listen", free, "--origin-listen", free}, "--admin"},
+		"up origin":  {[]string{"up", "--listen", free, "--admin", free, "--sim-listen", free, "--origin-listen", busy}, "--origin-listen"},
+		"origin":     {[]string{"origin", "--listen", busy}, "--listen"},
 		"up sim":     {[]string{"up", "--listen", free, "--admin", free, "--sim-listen", busy}, "--sim-listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
