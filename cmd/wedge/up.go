@@ -226,23 +226,27 @@ func serveSim(ctx context.Context, s *sim.Server, ln net.Listener) error {
 
 // introduce says what is there to try.
 func (a addresses) introduce(w io.Writer, token string) {
+	models, model := "the models are demo, demo-anthropic, demo-gemini and demo-embed", "demo"
+	if a.Key == "" {
+		models, model = "the models and keys are those of your catalog", "MODEL"
+	}
 	_, _ = fmt.Fprintf(w, `wedge is up: a node on http://%[1]s/v1 in front of a simulated provider, and an origin on %[4]s
 
-Point any SDK of OpenAI, Anthropic or Gemini at it; the models are demo, demo-anthropic, demo-gemini and demo-embed:
+Point any SDK of OpenAI, Anthropic or Gemini at it; %[6]s:
   export OPENAI_BASE_URL=http://%[1]s/v1 OPENAI_API_KEY=%[2]s
   export ANTHROPIC_BASE_URL=http://%[1]s ANTHROPIC_API_KEY=%[2]s
   export GOOGLE_GEMINI_BASE_URL=http://%[1]s GEMINI_API_KEY=%[2]s
 
 Or ask twice and see the second answer come from the node's own store (x-wedge-cache: hit-memory):
   curl -i http://%[1]s/v1/chat/completions -H 'authorization: Bearer %[2]s' \
-    -d '{"model":"demo","messages":[{"role":"user","content":"Why do edges matter?"}]}'
+    -d '{"model":"%[7]s","messages":[{"role":"user","content":"Why do edges matter?"}]}'
 
 Change what runs, here and on every node that joins:
   export WEDGE_ORIGIN=%[4]s WEDGE_TOKEN=%[5]s
-  wedge model list; wedge model promote demo 1.1.0; wedge model rollback demo
+  wedge model list; wedge model promote %[7]s 1.1.0; wedge model rollback %[7]s
 
 Look inside: http://%[3]s/status and http://%[3]s/metrics. Stop with Ctrl-C.
-`, a.Data, cmpKey(a.Key), a.Admin, a.Origin, token)
+`, a.Data, cmpKey(a.Key), a.Admin, a.Origin, token, models, model)
 }
 
 // cmpKey is the key to show; with a catalog of the caller's own it is the caller's business.
