@@ -84,7 +84,7 @@ func (u *Uplink) swap(ctx context.Context, catalog prepared, fresh *meta) error 
 
 // install gives a catalog to those who use it, who have a bounded time to take it.
 func (u *Uplink) install(ctx context.Context, c *wire.Catalog) error {
-	bounded, cancel := context.WithTimeout(ctx, activateTime)
+	bounded, cancel := context.WithTimeout(ctx, u.o.activates)
 	defer cancel()
 	err := u.o.Activate(bounded, c)
 	switch {
@@ -93,7 +93,7 @@ func (u *Uplink) install(ctx context.Context, c *wire.Catalog) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case bounded.Err() != nil:
-		return refused(wire.NackTimeout, "", fmt.Errorf("after %v: %w", activateTime, err))
+		return refused(wire.NackTimeout, "", fmt.Errorf("after %v: %w", u.o.activates, err))
 	}
 	return refused(wire.NackCompile, "", err)
 }

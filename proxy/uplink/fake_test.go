@@ -95,6 +95,7 @@ type fake struct {
 	answer  map[string]http.HandlerFunc     // in place of the usual answer, by the beginning of the path
 	mute    bool                            // streams do not say a word
 	session int
+	clock   time.Duration // how far it is ahead
 
 	acks    []wire.Ack
 	asked   []asked
@@ -164,8 +165,10 @@ func (f *fake) with(change func()) {
 }
 
 // token makes a join token, for a node of a name or of any.
-func (f *fake) token(name string) string {
-	t := wire.JoinToken{ID: "t" + strconv.FormatInt(time.Now().UnixNano(), 36), Secret: "s", Expires: time.Now().Add(time.Hour)}
+func (f *fake) token(name string) string { return f.invite(name, time.Hour) }
+
+func (f *fake) invite(name string, life time.Duration) string {
+	t := wire.JoinToken{ID: "t" + strconv.FormatInt(time.Now().UnixNano(), 36), Secret: "s", Expires: time.Now().Add(life)}
 	if f.server.TLS != nil {
 		t.CA = f.authority.fingerprint()
 	}
@@ -250,7 +253,7 @@ func (f *fake) identify(r *http.Request) *x509.Certificate {
 		}
 		return r.TLS.PeerCertificates[0]
 	}
-	cert, err := wire.CheckRequest(r.Header.Get("Authorization"), r.Method, r.RequestURI, time.Now())
+	cert, err := wire.CheckRequest(r.Header.Get("Authorization"), r.Method, r.RequestURI, time.Now().Add(f.clock))
 	if err != nil || cert.CheckSignatureFrom(f.authority.cert) != nil {
 		return nil
 	}
@@ -282,7 +285,7 @@ func (f *fake) sendIdentity(w http.ResponseWriter, csr []byte, name string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	der := f.authority.issue(request.PublicKey, name, f.life, x509.ExtKeyUsageClientAuth)
+	der := f.authority.issue(request.PublicKey, name, f.clock+f.life, x509.ExtKeyUsageClientAuth)
 	_ = json.NewEncoder(w).Encode(wire.Enrolled{Name: name, Certificate: der, CA: f.authority.pem(), Trust: f.trust, Expires: time.Now().Add(f.life)})
 }
 

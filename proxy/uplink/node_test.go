@@ -153,20 +153,23 @@ func (n *node) at(f *fake, rev int64) {
 	})
 }
 
-// refused waits until the last answer about a revision is a refusal.
+// refused waits until a revision is refused, and returns the last refusal of it.
 func (n *node) refused(f *fake, rev int64) wire.Nack {
 	n.t.Helper()
-	var nack wire.Nack
+	var nack *wire.Nack
 	testkit.Eventually(n.t, patience, func() error {
-		acks := f.told(rev)
-		if len(acks) == 0 || acks[len(acks)-1].Nack == nil {
-			return fmt.Errorf("revision %d is not refused: %+v, acks %+v", rev, n.Status(), acks)
+		for _, a := range f.told(rev) {
+			if a.Nack != nil {
+				nack = a.Nack
+			}
 		}
-		nack = *acks[len(acks)-1].Nack
+		if nack == nil {
+			return fmt.Errorf("revision %d is not refused: %+v", rev, n.Status())
+		}
 		return nil
 	})
 	assert.NotEmpty(n.t, nack.Message)
-	return nack
+	return *nack
 }
 
 // up waits until the node follows a stream.

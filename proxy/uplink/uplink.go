@@ -4,6 +4,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ type Options struct {
 	CAFile      string // the authority's certificate, if it is not the one that came with the join token
 	KV          KV
 
-	// Activate puts a catalog into use. An error refuses the revision.
+	// Activate puts a catalog into use; it should give up when ctx ends. An error refuses the revision.
 	Activate func(ctx context.Context, c *wire.Catalog) error
 	// Check tells of a catalog's references to secrets, other than origin:NAME, whether the node may resolve them. Nil: it
 	// may resolve none.
@@ -67,6 +68,7 @@ type Options struct {
 
 	now       func() time.Time
 	backoff   func(attempt int) time.Duration
+	activates time.Duration // what Activate may take
 	probation time.Duration
 	patience  time.Duration // until a stream that says nothing is taken for one that somebody buffers
 	poll      time.Duration // how long an origin may wait before it answers a poll
@@ -105,15 +107,10 @@ func (o *Options) settle() error {
 	if o.backoff == nil {
 		o.backoff = fullJitter
 	}
-	if o.probation == 0 {
-		o.probation = probationTime
-	}
-	if o.patience == 0 {
-		o.patience = bufferedAfter
-	}
-	if o.poll == 0 {
-		o.poll = pollTime
-	}
+	o.activates = cmp.Or(o.activates, activateTime)
+	o.probation = cmp.Or(o.probation, probationTime)
+	o.patience = cmp.Or(o.patience, bufferedAfter)
+	o.poll = cmp.Or(o.poll, pollTime)
 	return nil
 }
 
