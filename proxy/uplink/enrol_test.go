@@ -276,7 +276,7 @@ func TestRenewalRefused(t *testing.T) {
 	n := newNode(t, f).run()
 	n.at(f, 1)
 	n.at(f, f.put(simple(t, 2)))
-	assert.Len(t, f.hellos, 1, "it is not tried again at once")
+	assert.Len(t, f.sessions(), 1, "it is not tried again at once")
 }
 
 // TestEnrolsAgain: an identity that is over is exchanged for another with a new token; the node goes on with what it has.

@@ -253,7 +253,10 @@ func (f *fake) identify(r *http.Request) *x509.Certificate {
 		}
 		return r.TLS.PeerCertificates[0]
 	}
-	cert, err := wire.CheckRequest(r.Header.Get("Authorization"), r.Method, r.RequestURI, time.Now().Add(f.clock))
+	f.mu.Lock()
+	now := time.Now().Add(f.clock)
+	f.mu.Unlock()
+	cert, err := wire.CheckRequest(r.Header.Get("Authorization"), r.Method, r.RequestURI, now)
 	if err != nil || cert.CheckSignatureFrom(f.authority.cert) != nil {
 		return nil
 	}
@@ -541,4 +544,11 @@ func (f *fake) wants() []asked {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.asked)
+}
+
+// sessions are the hellos that nodes began with.
+func (f *fake) sessions() []wire.Hello {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.hellos)
 }

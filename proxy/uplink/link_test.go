@@ -41,7 +41,7 @@ func TestPollsWhereStreamsAreHeldBack(t *testing.T) {
 	}
 	assert.Less(t, len(wants), 30, "polls wait for something to tell")
 	assert.Equal(t, "up", n.Status().Link)
-	assert.Len(t, f.hellos, 1)
+	assert.Len(t, f.sessions(), 1)
 }
 
 // TestEmptyPolls: an origin that answers polls at once with nothing is not asked without a pause.
@@ -84,6 +84,29 @@ func TestSilence(t *testing.T) {
 	for _, a := range f.wants() {
 		assert.Zero(t, a.wait, "nobody holds it back")
 	}
+}
+
+// TestSlowFrames: a frame that comes slowly is no silence.
+func TestSlowFrames(t *testing.T) {
+	f, n := follows(t)
+	var all []byte
+	for _, frame := range f.change(simple(t, 2)) {
+		all = append(all, frame...)
+	}
+	f.with(func() {
+		f.answer[wire.PathStream] = func(w http.ResponseWriter, r *http.Request) {
+			sendPing(w)
+			for rest := all; len(rest) > 0; time.Sleep(100 * time.Millisecond) {
+				k := min(len(rest), len(all)/6)
+				_, _ = w.Write(rest[:k])
+				w.(http.Flusher).Flush()
+				rest = rest[k:]
+			}
+			<-r.Context().Done()
+		}
+	})
+	f.cut()
+	n.at(f, 2)
 }
 
 // TestSlowActivation: what the node does with a revision is not the origin's silence.
@@ -135,7 +158,7 @@ func TestFailsOver(t *testing.T) {
 	assert.Equal(t, at127(2), n.serves())
 	assert.Equal(t, []asked{{at: f.past[1]}}, g.wants())
 	assert.Equal(t, g.server.URL, n.Status().Origin)
-	assert.Equal(t, []int64{1}, revs(g.hellos))
+	assert.Equal(t, []int64{1}, revs(g.sessions()))
 }
 
 func revs(hellos []wire.Hello) (all []int64) {
@@ -423,7 +446,7 @@ func TestReportsThatAreNotTaken(t *testing.T) {
 	})
 	n.at(f, f.put(simple(t, 2)))
 	assert.Error(t, j.empty())
-	assert.Len(t, f.hellos, 1)
+	assert.Len(t, f.sessions(), 1)
 }
 
 // TestStatusWaitsForNobody: while a module is being fetched the status and the secrets in use are there.

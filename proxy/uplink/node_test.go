@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,14 +123,20 @@ func copyDir(t testing.TB, from string) string {
 	return to
 }
 
-// catalog is the one in use.
-func (n *node) catalog() *wire.Catalog {
+// all are the catalogs that came into use, since the node was opened.
+func (n *node) all() []*wire.Catalog {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.used) == 0 {
+	return slices.Clone(n.used)
+}
+
+// catalog is the one in use.
+func (n *node) catalog() *wire.Catalog {
+	all := n.all()
+	if len(all) == 0 {
 		return nil
 	}
-	return n.used[len(n.used)-1]
+	return all[len(all)-1]
 }
 
 // serves tells which of the test's catalogs is in use: see content.

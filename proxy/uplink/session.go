@@ -91,7 +91,7 @@ func (s *session) read(ctx context.Context, polls bool) (frames int, err error) 
 	resp, err := s.c.do(ctx, "GET", s.path(polls), nil)
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }() // what came was taken
-		frames, err = s.readFrames(ctx, resp.Body, watch)
+		frames, err = s.readFrames(ctx, &lively{resp.Body, watch, 3 * s.ping}, watch)
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
@@ -100,6 +100,21 @@ func (s *session) read(ctx context.Context, polls bool) (frames int, err error) 
 		err = errBuffered
 	}
 	return frames, err
+}
+
+// lively puts off the end of a stream's patience with every byte that comes: a long frame may take its time.
+type lively struct {
+	r     io.Reader
+	watch *time.Timer
+	more  time.Duration
+}
+
+func (l *lively) Read(b []byte) (int, error) {
+	n, err := l.r.Read(b)
+	if n > 0 {
+		l.watch.Reset(l.more)
+	}
+	return n, err
 }
 
 // readFrames takes frames until there are no more. What the node does with one is not the origin's silence.

@@ -53,7 +53,7 @@ func TestGoesOnWhereItStood(t *testing.T) {
 	require.NoError(t, n.stop())
 	f.change(simple(t, 3))
 	n.run()
-	assert.Equal(t, at127(2), n.used[0].Providers[0].BaseURL, "before the network was tried")
+	assert.Equal(t, at127(2), n.all()[0].Providers[0].BaseURL, "before the network was tried")
 	n.at(f, 3)
 	wants := f.wants()
 	assert.Equal(t, f.past[2], wants[len(wants)-1].at)
@@ -201,7 +201,7 @@ func TestRefuses(t *testing.T) {
 			f.put(content{url: at127(99), header: "${ALLOWED}"}.state(t))
 			n.at(f, f.at.Rev)
 			assert.Equal(t, at127(99), n.serves())
-			for _, c := range n.used {
+			for _, c := range n.all() {
 				assert.NotEqual(t, at127(7), c.Providers[0].BaseURL, "what nobody signed")
 			}
 			assert.Nil(t, n.Status().Refused)
@@ -354,22 +354,42 @@ func TestFrameBoundaries(t *testing.T) {
 // TestTooMuchAtOnce: a node does not hold more than it may before a head covers it.
 func TestTooMuchAtOnce(t *testing.T) {
 	f, n := follows(t)
-	huge := frame(wire.FrameResource, wire.AppendResource(nil, &wire.Resource{Kind: "x", Body: make([]byte, 9<<20)}))
 	start, err := json.Marshal(wire.SnapshotStart{Epoch: 100, Rev: 8})
 	require.NoError(t, err)
 	f.send(frame(wire.FrameSnapshot, start))
+	body := make([]byte, 9<<20)
 	for i := range 8 {
-		huge[5+3] = byte('a' + i) // another name would be longer
-		f.send(huge)
+		f.send(frame(wire.FrameResource, wire.AppendResource(nil, &wire.Resource{Kind: "x", Name: fmt.Sprint(i), Body: body})))
 	}
+	nack := n.refused(f, 8)
+	assert.Equal(t, wire.NackLimit, nack.Code)
 	testkit.Eventually(t, patience, func() error {
-		if n.Status().Refused == nil && len(f.wants()) == 1 {
-			return errors.New("it takes everything")
+		if len(f.wants()) < 2 {
+			return errors.New("it takes what follows")
 		}
 		return nil
 	})
 	n.up(f)
 	n.at(f, f.put(simple(t, 2)))
+}
+
+// TestTooManyDeltas: where too much came since the last good revision, the node asks for a whole state in its place.
+func TestTooManyDeltas(t *testing.T) {
+	f, n := follows(t)
+	n.with(func() {
+		n.refuses = func(c *wire.Catalog) error {
+			if c.Providers[0].BaseURL != at127(9) {
+				return errors.New("not this one")
+			}
+			return nil
+		}
+	})
+	n.work.Lock()
+	n.staging.bytes = maxStaged - 100 // as if much had been refused
+	n.work.Unlock()
+	f.put(simple(t, 9))
+	n.at(f, 2)
+	assert.Equal(t, 2, f.snapshots())
 }
 
 // TestAnewIsNotForgotten: a whole state that could not be had is asked for again.
