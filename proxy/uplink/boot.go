@@ -17,7 +17,29 @@ func (u *Uplink) Boot(ctx context.Context) (ok bool, err error) {
 	if u.meta, err = u.disk.loadMeta(); err != nil {
 		return false, err
 	}
-	u.count()
+	if u.count(); u.resort {
+		return false, errResort
+	}
+	return u.bootKept(ctx)
+}
+
+var errResort = errors.New("the node died twice with the only revision in its store; an origin is asked for another one first")
+
+// lastResort puts the store's only revision into use although the process died with it: no origin has another one.
+func (u *Uplink) lastResort(ctx context.Context) {
+	u.work.Lock()
+	defer u.work.Unlock()
+	if !u.resort || u.used != nil {
+		return
+	}
+	u.resort = false
+	if _, err := u.bootKept(ctx); err != nil {
+		u.o.Log.Error("cannot serve the last revision in the store", "error", err)
+	}
+}
+
+// bootKept puts the first of the store's revisions into use that can be.
+func (u *Uplink) bootKept(ctx context.Context) (ok bool, err error) {
 	var failed error
 	for _, s := range u.meta.kept() {
 		err := u.bootFrom(ctx, s)
@@ -56,6 +78,7 @@ func (u *Uplink) count() {
 	}
 	u.meta.Trials++
 	h, err := wire.ParseHead(u.meta.Used.Head)
+	u.resort = u.meta.Trials >= 2 && len(u.meta.kept()) == 1
 	if u.meta.Trials >= 2 && err == nil && len(u.meta.kept()) > 1 {
 		u.meta.quarantine(h.Position)
 		u.owed, _ = u.refuse(h.Position, refused(wire.NackCrashLoop, "", errDied))

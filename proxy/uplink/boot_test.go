@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -86,6 +87,45 @@ func TestTamperedStore(t *testing.T) {
 		require.NoError(t, other.stop())
 		assert.LessOrEqual(t, before, len(f.told(3)))
 	}
+}
+
+// TestForgedStore: what somebody else signed is not used, however well it fits together.
+func TestForgedStore(t *testing.T) {
+	f, n := follows(t, short)
+	n.proved()
+	require.NoError(t, n.stop())
+	stranger := newKey(t)
+	head := func(key ed25519.PrivateKey, state []wire.Resource) []byte { return signed(key, f.at, state)[5:] }
+	for name, c := range map[string]struct{ base, last []byte }{
+		"both":     {head(stranger, simple(t, 6)), head(stranger, nil)},
+		"the base": {head(stranger, simple(t, 6)), head(f.signer, nil)},
+		"the last": {head(f.signer, simple(t, 6)), head(stranger, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := n.alone()
+			m, err := other.disk.loadMeta()
+			require.NoError(t, err)
+			require.NoError(t, other.disk.saveBase(7, c.base, simple(t, 6)))
+			m.Used, m.Good = saved{7, c.last}, saved{7, c.last}
+			require.NoError(t, other.disk.saveMeta(&m))
+			ok, err := other.Boot(t.Context())
+			assert.False(t, ok)
+			assert.ErrorContains(t, err, "not trusted")
+			assert.Nil(t, other.catalog())
+		})
+	}
+}
+
+// TestRefusedIsForgotten: what was refused is not what the next process begins with, though it was stored.
+func TestRefusedIsForgotten(t *testing.T) {
+	f, n := follows(t)
+	n.with(func() { n.refuses = func(*wire.Catalog) error { return errors.New("no") } })
+	f.put(simple(t, 2))
+	n.refused(f, 2)
+	require.NoError(t, n.stop())
+	alone := n.alone()
+	require.True(t, alone.boot())
+	assert.Equal(t, at127(1), alone.serves())
 }
 
 // another is the node that finds another value in its store.

@@ -35,7 +35,7 @@ func (u *Uplink) call(origin string) *caller {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	t := &http.Transport{Protocols: protocols, TLSHandshakeTimeout: callTime, ForceAttemptHTTP2: true}
+	t := &http.Transport{Protocols: protocols, TLSHandshakeTimeout: callTime, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
 	if strings.HasPrefix(origin, "https:") {
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: poolOf(u.authority()),
 			Certificates: []tls.Certificate{{Certificate: [][]byte{id.certificate.Raw}, PrivateKey: id.key, Leaf: id.certificate}}}

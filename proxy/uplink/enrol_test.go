@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -91,16 +92,17 @@ func TestAuthorityFromFile(t *testing.T) {
 
 // TestOtherHost: a certificate of the authority's for another machine is no origin's.
 func TestOtherHost(t *testing.T) {
-	f := startFake(t, newAuthority(t), true)
-	n := newNode(t, f)
-	n.o.Origins = []string{strings.Replace(f.server.URL, "127.0.0.1", "127.0.0.2", 1)}
-	n.open().follow()
+	a := newAuthority(t)
+	a.host = net.IPv4(127, 0, 0, 9)
+	f := startFake(t, a, true)
+	n := newNode(t, f).open().follow()
 	testkit.Eventually(t, patience, func() error {
-		if !strings.Contains(n.Status().Error, "127.0.0.2") {
+		if !strings.Contains(n.Status().Error, "127.0.0.9, not 127.0.0.1") {
 			return errors.New("no try has failed yet: " + n.Status().Error)
 		}
 		return nil
 	})
+	require.NoError(t, n.stop())
 	assert.Len(t, f.tokens, 1, "it was not used")
 }
 

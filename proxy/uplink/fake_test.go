@@ -35,6 +35,7 @@ type authority struct {
 	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+	host net.IP // of the machines that it signs for
 }
 
 func newAuthority(t testing.TB) *authority {
@@ -46,7 +47,7 @@ func newAuthority(t testing.TB) *authority {
 	require.NoError(t, err)
 	cert, err := x509.ParseCertificate(der)
 	require.NoError(t, err)
-	return &authority{t, cert, key}
+	return &authority{t, cert, key, net.IPv4(127, 0, 0, 1)}
 }
 
 func (a *authority) pem() []byte {
@@ -61,7 +62,7 @@ func (a *authority) fingerprint() []byte {
 func (a *authority) issue(public any, name string, life time.Duration, usage x509.ExtKeyUsage) []byte {
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(life), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{usage}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		ExtKeyUsage: []x509.ExtKeyUsage{usage}, IPAddresses: []net.IP{a.host}}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, public, a.key)
 	require.NoError(a.t, err)
 	return der

@@ -129,7 +129,6 @@ func (s *session) readFrames(ctx context.Context, r io.Reader, watch *time.Timer
 			return frames, err
 		}
 		watch.Stop()
-		s.u.heard.Store(true)
 		if err := s.take(ctx, t, body); err != nil {
 			return frames + 1, err
 		}

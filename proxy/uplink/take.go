@@ -150,13 +150,10 @@ func (u *Uplink) takeHead(ctx context.Context, c *caller, text []byte) (*wire.Ac
 		return u.refuse(h.Position, err)
 	}
 	candidate, err := u.candidate(&h, text)
-	if err != nil {
-		u.staging = staging{}
+	if err != nil { // nothing on this stream can mend it: the head is the origin's, and what it covers is not here
+		u.staging, u.anew = staging{}, true
 		ack, err := u.refuse(h.Position, err)
-		if err == nil && u.anew {
-			err = errAnew
-		}
-		return ack, err
+		return ack, errors.Join(err, errAnew)
 	}
 	if u.used != nil && candidate.at == u.used.at {
 		return u.same(&h, text), nil
@@ -167,6 +164,7 @@ func (u *Uplink) takeHead(ctx context.Context, c *caller, text []byte) (*wire.Ac
 	if err := u.activate(ctx, c, candidate, &h, text); err != nil {
 		return u.refuse(h.Position, u.impatient(h.Position, err))
 	}
+	u.took.Store(true)
 	ack := &wire.Ack{Epoch: h.Epoch, Rev: h.Rev, Digest: u.inUse, ActiveMS: u.o.now().Sub(began).Milliseconds()}
 	if u.outlived() {
 		u.anew = true
@@ -217,7 +215,6 @@ func (u *Uplink) candidate(h *wire.SignedHead, text []byte) (*state, error) {
 		return nil, refused(wire.NackChain, "", errors.New("what came does not lead to the head"))
 	}
 	if h.State != nil && wire.DigestState(at.sorted()) != *h.State {
-		u.anew = true
 		return nil, refused(wire.NackChain, "", errors.New("the node's state is not the origin's"))
 	}
 	return at, nil

@@ -80,6 +80,7 @@ const (
 	backoffFirst  = 500 * time.Millisecond
 	backoffMost   = 30 * time.Second
 	activateTime  = 30 * time.Second
+	steadyAfter   = 10 * time.Second // a session that lasted so long worked
 )
 
 func (o *Options) settle() error {
@@ -141,7 +142,8 @@ type Uplink struct {
 	trial     *time.Timer
 	trialEnds time.Time
 
-	heard    atomic.Bool // the last session got something from its origin
+	took     atomic.Bool // the last session put a revision into use
+	resort   bool        // the store's only revision killed the process before: an origin is asked first
 	secrets  secrets
 	shown    shown
 	buffered map[string]time.Time // when it was seen that somebody holds back the streams of an origin
@@ -197,17 +199,20 @@ func (u *Uplink) Run(ctx context.Context) error {
 // link keeps the link up: one origin after the other, with pauses that grow.
 func (u *Uplink) link(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
-		origin := u.o.Origins[attempt%len(u.o.Origins)]
+		origin, began := u.o.Origins[attempt%len(u.o.Origins)], time.Now()
 		err := u.follow(ctx, origin)
 		if ctx.Err() != nil {
 			return nil
 		}
+		u.lastResort(ctx)
 		if u.hopeless(err) {
 			return err
 		}
 		u.shown.down(u.o.now(), err)
 		u.o.Log.Warn("the link to the origin is down", "origin", origin, "error", err)
-		if u.heard.Swap(false) && codeOf(err) != "fenced" { // who is fenced has a twin: they must not chase each other
+		// A session that breaks at once counts as a failure: a twin may have fenced it, or the origin sends what cannot be
+		// taken. They must not chase each other.
+		if u.took.Swap(false) || time.Since(began) > steadyAfter {
 			attempt %= len(u.o.Origins) // it worked: begin with short pauses again
 		}
 		pause(ctx, max(u.o.backoff(attempt/len(u.o.Origins)), retryAfter(err)))
