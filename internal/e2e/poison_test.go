@@ -41,7 +41,9 @@ type poisoner struct {
 	at     wire.Position
 	state  []wire.Resource
 	blobs  map[string][]byte
-	frames [][]byte // of the stream, all that was ever sent; a new stream begins with a snapshot
+	first  [][]byte // what a node gets that has nothing
+	frames [][]byte // what streams get after that
+	sent   int      // of frames
 	more   chan struct{}
 	acks   []wire.Ack
 }
@@ -128,15 +130,16 @@ func (p *poisoner) ack(out http.ResponseWriter, r *http.Request) {
 // stream sends what there is, from where the node stands, and then what comes.
 func (p *poisoner) stream(out http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	sent := 0
-	if rev, _ := strconv.ParseInt(r.URL.Query().Get("rev"), 10, 64); rev > 0 {
-		sent = len(p.frames)
+	if rev, _ := strconv.ParseInt(r.URL.Query().Get("rev"), 10, 64); rev == 0 {
+		for _, frame := range p.first {
+			_, _ = out.Write(frame)
+		}
 	}
 	p.mu.Unlock()
 	for {
 		p.mu.Lock()
-		next := p.frames[sent:]
-		sent = len(p.frames)
+		next := p.frames[p.sent:]
+		p.sent = len(p.frames)
 		p.mu.Unlock()
 		for _, frame := range next {
 			_, _ = out.Write(frame)
@@ -231,7 +234,7 @@ func TestPoisonedRevisions(t *testing.T) {
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", n.accessLog, "--drain", "5s"}
 	good := (&catalog{}).at("sim", provider.addr, "").key("ann", "").model("m", "", target("sim", "x", ""))
 	at := wire.Position{Epoch: 1000, Rev: 10}
-	p.send(p.snapshot(good.String(), at, p.key)...)
+	p.first = p.snapshot(good.String(), at, p.key)
 	n.start(t)
 	p.acked(10)
 	serves := func() {

@@ -339,14 +339,37 @@ func TestEndsWell(t *testing.T) {
 	}
 }
 
-// TestCrashLoopOfTheOnlyOne: where there is nothing else, it is tried again.
+// TestCrashLoopOfTheOnlyOne: where there is nothing else, an origin is asked for another revision before it is tried again,
+// and it is tried where none answers.
 func TestCrashLoopOfTheOnlyOne(t *testing.T) {
-	_, n := follows(t)
+	f, n := follows(t)
 	n.kv = n.kv.again(0)
 	require.NoError(t, n.stop())
-	for range 4 {
-		n.die()
-		assert.Equal(t, at127(1), n.serves())
+	n.die()
+	n.kv = n.kv.again(0)
+	n.open()
+	ok, err := n.Boot(t.Context())
+	require.ErrorIs(t, err, errResort)
+	require.False(t, ok)
+
+	alone := n.alone()
+	_, err = alone.Boot(t.Context())
+	require.ErrorIs(t, err, errResort)
+	alone.follow()
+	testkit.Eventually(t, patience, func() error {
+		if alone.Status().Rev != 1 {
+			return errors.New("the only revision is not in use")
+		}
+		return nil
+	})
+	require.NoError(t, alone.stop())
+
+	f.put(simple(t, 2)) // the origin has mended it
+	served := len(n.used)
+	n.follow()
+	n.at(f, 2)
+	for _, c := range n.used[served:] {
+		assert.NotEqual(t, at127(1), c.Providers[0].BaseURL, "the revision that it died with is not tried first")
 	}
 }
 
