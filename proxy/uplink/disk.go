@@ -37,7 +37,8 @@ type saved struct {
 type meta struct {
 	Used saved `json:"used"` // what was in use last
 	Good saved `json:"good"` // what outlived its probation last; may be Used
-	// Trials counts the starts of the process with Used since it came into use, as long as it is on probation.
+	// Trials counts the deaths of the process with Used, as long as it is on probation: each start takes the process before
+	// to have died, unless that left -1 when it ended well.
 	Trial  bool `json:"trial,omitempty"`
 	Trials int  `json:"trials,omitempty"`
 	// Highest is the last position that was taken from each key that signs heads.

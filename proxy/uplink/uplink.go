@@ -238,8 +238,8 @@ func (u *Uplink) end() {
 	u.work.Lock()
 	defer u.work.Unlock()
 	u.trial.Stop()
-	if u.meta.Trials > 0 {
-		u.meta.Trials = 0
+	if u.meta.Trial {
+		u.meta.Trials = -1 // the next start is not one after a death
 		if err := u.disk.saveMeta(&u.meta); err != nil {
 			u.o.Log.Error("cannot note that the process ended well", "error", err)
 		}
