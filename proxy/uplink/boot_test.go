@@ -282,6 +282,7 @@ func TestCrashLoop(t *testing.T) {
 	assert.Equal(t, at127(1), n.serves())
 	assert.False(t, n.Status().Trial)
 	require.NotNil(t, n.Status().Refused)
+	assert.EqualValues(t, 1, n.Status().Lag)
 	f.with(func() { f.acks = nil })
 	n.follow()
 	assert.Equal(t, wire.NackCrashLoop, n.refused(f, 2).Code)

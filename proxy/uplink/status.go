@@ -20,6 +20,7 @@ type Status struct {
 	Issued     time.Time `json:"issued,omitzero"` // when its head was signed
 	Active     time.Time `json:"active,omitzero"` // since when it is in use
 	Age        float64   `json:"age_seconds"`     // of the head
+	Lag        int64     `json:"lag"`             // revisions between the one in use and the last one that was refused
 	Trial      bool      `json:"trial,omitempty"` // it is on probation
 	Refused    *Refused  `json:"refused,omitempty"`
 	Pinned     bool      `json:"pinned,omitempty"`
@@ -78,6 +79,9 @@ func (u *Uplink) Status() Status {
 	st := u.shown.status
 	if !st.Issued.IsZero() {
 		st.Age = u.o.now().Sub(st.Issued).Seconds()
+	}
+	if r := st.Refused; r != nil && r.Epoch == st.Epoch {
+		st.Lag = max(0, r.Rev-st.Rev)
 	}
 	return st
 }
