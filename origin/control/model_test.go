@@ -162,8 +162,8 @@ func TestAnySequence(t *testing.T) {
 		}
 		require.NoError(r, o.store.Close())
 	})
-	slices.Sort(codes)
-	require.Subset(t, codes, []string{CodeInvalid, CodeNotFound, CodeConflict, CodeFixed, CodeStep}, "the sequences get everywhere")
+	// Other refusals come too, but no run is sure to meet one; each has a test of its own.
+	require.Subset(t, codes, []string{CodeNotFound, CodeStep}, "the sequences get somewhere")
 }
 
 // Several processes do random things at the same time. Every revision that comes of it holds what one alone would.
