@@ -247,7 +247,13 @@ func fromInvitationToReport(t *testing.T, r *running) {
 		}
 		return nil
 	})
+	takers, err := r.takers(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"edge-1"}, takers)
 	ask("POST", "/api/v1/nodes/edge-1/drain", `{"reason":"repair"}`, http.StatusOK, nil)
+	takers, err = r.takers(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, takers, "a drained node would tell nothing of a candidate")
 	kind, body, err := wire.ReadFrame(stream, nil)
 	for err == nil && kind != wire.FrameControl {
 		kind, body, err = wire.ReadFrame(stream, nil)

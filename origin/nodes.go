@@ -31,3 +31,23 @@ func (o *Origin) book(ctx context.Context, node string, r *wire.Report) (wire.Re
 	}
 	return reply, err
 }
+
+// takers names the nodes that take what is new now, and requests with it.
+func (o *Origin) takers(ctx context.Context) (names []string, err error) {
+	const page = 1000
+	for after := ""; ; {
+		nodes, err := o.fleet.Nodes(ctx, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for i := range nodes {
+			if n := &nodes[i]; n.State == fleet.StateOnline && !n.Pinned && !n.Drained {
+				names = append(names, n.Name)
+			}
+		}
+		if len(nodes) < page {
+			return names, nil
+		}
+		after = nodes[page-1].Name
+	}
+}

@@ -130,7 +130,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 	o.ledger = ledger.New(o.store)
 	o.control = control.New(control.Options{
 		Store: o.store, Secrets: o.vault, Traffic: control.Booked(o.ledger), Support: o.options.Support,
-		CheckPolicy: o.options.CheckPolicy, Log: o.options.Log,
+		CheckPolicy: o.options.CheckPolicy, Nodes: o.takers, Log: o.options.Log,
 	})
 	if o.fleet, err = o.newFleet(metrics); err != nil {
 		return err

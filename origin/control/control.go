@@ -30,6 +30,8 @@ type Options struct {
 	CheckPolicy func(ctx context.Context, p *wire.Policy, module, cases []byte) error
 	// Reach tells why a provider does not answer. Nil: it is asked over HTTP, without credentials.
 	Reach func(ctx context.Context, p *wire.Provider) error
+	// Nodes names the nodes that would take a candidate now. Nil: that is not known.
+	Nodes func(ctx context.Context) ([]string, error)
 	// Tick is how often releases are looked at; 0 means a second.
 	Tick time.Duration
 	Log  *slog.Logger     // nil: nothing is logged

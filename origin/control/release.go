@@ -29,6 +29,7 @@ type rollout struct {
 	Release
 	Status string    `json:"status,omitempty"` // the candidate's, while it runs
 	Since  time.Time `json:"since"`            // the hour in which it started
+	Draw   int       `json:"draw,omitempty"`   // which of its seeds the cohort is drawn with
 	// What the candidate had in that hour before it started.
 	RequestsBefore int64 `json:"requests_before,omitempty"`
 	ErrorsBefore   int64 `json:"errors_before,omitempty"`
@@ -62,14 +63,16 @@ func (c *Control) begin(ctx context.Context, d *draft, p *Promotion, actor strin
 		return nil, err
 	}
 	r.RequestsBefore, r.ErrorsBefore = before.Requests, before.Errors
+	if err := c.drawCohort(ctx, r); err != nil {
+		return nil, err
+	}
 	return r, d.step(r, 0, now)
 }
 
 // step drafts a step of a release.
 func (d *draft) step(r *rollout, step int, now time.Time) error {
 	r.State, r.Step, r.Percent, r.Stepped = stateRunning, step, r.Canary.Steps[step], now
-	body, err := wire.CanonicalJSON(wire.Release{Model: r.Model, Candidate: r.Version, Percent: r.Percent,
-		Seed: fmt.Sprintf("%s@%s/%d", r.Model, r.Version, r.Started.UnixMilli())})
+	body, err := wire.CanonicalJSON(wire.Release{Model: r.Model, Candidate: r.Version, Percent: r.Percent, Seed: r.seed()})
 	if err != nil {
 		return err
 	}

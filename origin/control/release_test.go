@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -282,4 +284,37 @@ func TestRolloutsAreNotForNodes(t *testing.T) {
 	raw, err := json.Marshal(rollout{})
 	require.NoError(t, err)
 	assert.Contains(t, string(raw), `"state"`)
+}
+
+// A tenth of a few nodes is none of them, more often than not. The candidate goes to one nevertheless, and stays there.
+func TestCanaryReachesANode(t *testing.T) {
+	for _, nodes := range [][]string{{"up"}, {"shop-1", "shop-2", "shop-3"}} {
+		for range 20 {
+			o := newOrigin(t, databases["sqlite"](t))
+			o.options.Nodes = func(context.Context) ([]string, error) { return nodes, nil }
+			o.advance(time.Duration(rand.N(int64(time.Hour))))
+			o.apply(basic)
+			o.staged()
+			o.promote(Promotion{Model: "bot", Version: "1.1.0", Canary: &Canary{Steps: []float64{10, 50}, Every: wire.Duration(time.Minute)}})
+			first := o.shared("bot")
+			require.True(t, slices.ContainsFunc(nodes, first.Covers), "%v", first)
+			o.serve("bot@1.1.0", 100, 0)
+			o.advance(2 * time.Minute)
+			o.tick()
+			require.EqualValues(t, 50, o.shared("bot").Percent)
+			require.Equal(t, first.Seed, o.shared("bot").Seed)
+		}
+	}
+}
+
+// Where there is no node yet, or none of so small a share, a release begins as well.
+func TestCanaryOfNobody(t *testing.T) {
+	for _, nodes := range [][]string{nil, {"up"}} {
+		o := newOrigin(t, databases["sqlite"](t))
+		o.options.Nodes = func(context.Context) ([]string, error) { return nodes, nil }
+		o.apply(basic)
+		o.staged()
+		o.promote(Promotion{Model: "bot", Version: "1.1.0", Canary: &Canary{Steps: []float64{1e-9}}})
+		assert.Equal(t, stateRunning, o.release("bot").State)
+	}
 }

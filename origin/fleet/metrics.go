@@ -49,7 +49,7 @@ func newMetrics(r *obs.Registry, f *Fleet) *metrics {
 func (f *Fleet) emitNodes(emit obs.Emit) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()
-	counts := map[string]int{stateOnline: 0, stateOffline: 0, stateHeld: 0}
+	counts := map[string]int{StateOnline: 0, stateOffline: 0, stateHeld: 0}
 	for after := ""; ; {
 		nodes, err := f.Nodes(ctx, after, 0)
 		if err != nil {

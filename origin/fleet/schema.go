@@ -108,14 +108,14 @@ func scanNode(scan func(...any) error, head store.Head) (n Node, err error) {
 	case n.Refused != nil:
 		n.State = stateHeld
 	default:
-		n.State = stateOnline
+		n.State = StateOnline
 	}
 	return n, err
 }
 
 // What a Node's State is.
 const (
-	stateOnline  = "online"
+	StateOnline  = "online"
 	stateOffline = "offline"
 	stateHeld    = "held"
 )
