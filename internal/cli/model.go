@@ -100,10 +100,16 @@ func (s *Session) printPromoted(answer []byte) error {
 // outcome tells where a promotion brings the version.
 func (p *Promoted) outcome() string {
 	text := "is in " + p.Status
-	switch r := p.Release; {
-	case r == nil && p.DryRun:
+	if p.DryRun {
 		text = "would be in " + p.Status
+	}
+	switch r := p.Release; {
 	case r == nil:
+	case r.State == "rolled_back": // its candidate was in production on some nodes only
+		if p.Former != "" && p.Former != r.Version && p.Former != p.Version {
+			text += ", in place of " + p.Former
+		}
+		return text + "; the release of " + r.Version + " is rolled back"
 	case r.State == "scheduled" && r.At != nil:
 		text = "is to be promoted at " + stamp(*r.At)
 	default:

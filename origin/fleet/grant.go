@@ -46,7 +46,7 @@ func (f *Fleet) secrets(w http.ResponseWriter, r *http.Request) error {
 		}
 		b, err := f.o.Vault.Seal(r.Context(), name, c.key)
 		if errors.Is(err, store.ErrNotFound) {
-			return refuse(codeNotFound, "there is no secret %q; set it with wedge secret set", name)
+			return refuse(codeNotFound, "there is no secret %q; set it with wedge secret put", name)
 		}
 		if err != nil {
 			return err
