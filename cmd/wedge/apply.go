@@ -19,8 +19,9 @@ type applyCmd struct {
 // Help is the part of the help text below the flags' summary.
 func (applyCmd) Help() string {
 	return `Shows what the catalog changes at the origin, asks if somebody sits at a terminal, and makes all of it one revision or
-nothing. Entries replace those of the same names; others stay unless --prune is given. The files of policies, modules
-and cases, are sent along where the origin does not have them yet.
+nothing. More than 1000 resources become several revisions, each of them valid. Entries replace those of the same names;
+others stay unless --prune is given. The files of policies, modules and cases, are sent along where the origin does not
+have them yet.
 
 Examples:
   wedge apply catalog.yaml

@@ -183,6 +183,18 @@ func TestDryRunChangesNothing(t *testing.T) {
 	testkit.Golden(t, "testdata/apply_dryrun.golden", s.out.Bytes())
 }
 
+func TestLargeChangesTakeSeveralRevisions(t *testing.T) {
+	const answer = `{"epoch":1,"rev":9,"dry_run":true,"changes":[{"kind":"key","name":"k","action":"delete"}],"revisions":3}`
+	f := newFake(t).on("HEAD /api/v1/blobs/"+codeDigest, reply(200, "")).on("POST /api/v1/apply?dry_run=true", reply(200, answer)).
+		on("POST /api/v1/apply", reply(200, strings.Replace(answer, `"dry_run":true,`, "", 1)))
+	s := open(t, f.URL, Table)
+	require.NoError(t, s.Apply(t.Context(), policyCatalog(t), Apply{DryRun: true}))
+	assert.Equal(t, "- key k\n1 change (1 deleted), in 3 revisions; nothing was changed\n", s.out.String())
+	s.out.Reset()
+	require.NoError(t, s.Apply(t.Context(), policyCatalog(t), Apply{}))
+	assert.Equal(t, "- key k\nrevision 9, the last of 3: 1 change (1 deleted)\n", s.out.String())
+}
+
 func TestWhoSaysNoChangesNothing(t *testing.T) {
 	f := newFake(t).on("HEAD /api/v1/blobs/"+codeDigest, reply(200, "")).on("POST /api/v1/apply?dry_run=true", reply(200, planned))
 	s := open(t, f.URL, Table)

@@ -19,7 +19,7 @@ func (t *table) plan(r *Result) {
 		t.line("nothing changes: revision %d has it all", r.Rev)
 		return
 	}
-	t.line("%s; nothing was changed", count(r.Changes))
+	t.line("%s%s; nothing was changed", count(r.Changes), r.several(", in %d revisions"))
 }
 
 // result adds what was, or with a dry run would be, changed.
@@ -37,7 +37,15 @@ func (r *Result) made() string {
 	if len(r.Changes) == 0 {
 		return fmt.Sprintf("nothing changed: revision %d has it all", r.Rev)
 	}
-	return fmt.Sprintf("revision %d: %s", r.Rev, count(r.Changes))
+	return fmt.Sprintf("revision %d%s: %s", r.Rev, r.several(", the last of %d"), count(r.Changes))
+}
+
+// several says how many revisions a change takes, where it is more than one.
+func (r *Result) several(format string) string {
+	if r.Revisions < 2 {
+		return ""
+	}
+	return fmt.Sprintf(format, r.Revisions)
 }
 
 // count tells how many changes of which sort there are.

@@ -11,11 +11,12 @@ import (
 
 // Result is what became of a change.
 type Result struct {
-	Epoch   int64    `json:"epoch"`
-	Rev     int64    `json:"rev"`
-	DryRun  bool     `json:"dry_run"`
-	Changes []Change `json:"changes"`
-	Gates   []Gate   `json:"gates"`
+	Epoch     int64    `json:"epoch"`
+	Rev       int64    `json:"rev"`
+	DryRun    bool     `json:"dry_run"`
+	Changes   []Change `json:"changes"`
+	Gates     []Gate   `json:"gates"`
+	Revisions int      `json:"revisions"` // how many it takes, 0 where it is one or none
 }
 
 // Change is what happens to one resource.

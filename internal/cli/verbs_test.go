@@ -293,9 +293,9 @@ func TestEditKeepsWhatOthersChanged(t *testing.T) {
 // A rollback that ends a release leaves the version in production where it was: it did not take another one's place.
 func TestRollbackOfARelease(t *testing.T) {
 	for answer, want := range map[string]string{
-		`{"rev":9,"model":"m","version":"1.0.0","status":"production","former":"1.1.0","release":{"model":"m","version":"1.1.0","from":"1.0.0","state":"rolled_back"}}`:                 "m@1.0.0 is in production; the release of 1.1.0 is rolled back (revision 9)\n",
+		`{"rev":9,"model":"m","version":"1.0.0","status":"production","former":"1.1.0","release":{"model":"m","version":"1.1.0","from":"1.0.0","state":"rolled_back"}}`:                "m@1.0.0 is in production; the release of 1.1.0 is rolled back (revision 9)\n",
 		`{"rev":9,"dry_run":true,"model":"m","version":"1.0.0","status":"production","former":"1.1.0","release":{"model":"m","version":"1.1.0","from":"1.0.0","state":"rolled_back"}}`: "m@1.0.0 would be in production; the release of 1.1.0 is rolled back; nothing was changed\n",
-		`{"rev":9,"model":"m","version":"0.9.0","status":"production","former":"1.0.0","release":{"model":"m","version":"1.1.0","from":"1.0.0","state":"rolled_back"}}`:                 "m@0.9.0 is in production, in place of 1.0.0; the release of 1.1.0 is rolled back (revision 9)\n",
+		`{"rev":9,"model":"m","version":"0.9.0","status":"production","former":"1.0.0","release":{"model":"m","version":"1.1.0","from":"1.0.0","state":"rolled_back"}}`:                "m@0.9.0 is in production, in place of 1.0.0; the release of 1.1.0 is rolled back (revision 9)\n",
 	} {
 		s := open(t, newFake(t).on("POST /api/v1/models/m/rollback", reply(200, answer)).URL, Table)
 		require.NoError(t, s.Rollback(t.Context(), Rollback{Model: "m"}))

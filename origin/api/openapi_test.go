@@ -127,8 +127,8 @@ func TestDocumentIsValid(t *testing.T) {
 func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 	document, _ := documentOf(t)
 	for name, want := range map[string]struct{ properties, required string }{
-		"Result":      {"changes dry_run epoch gates rev", "changes epoch rev"},
-		"VersionMade": {"bump changes dry_run epoch gates hash model rev version why", "bump changes epoch hash model rev version why"},
+		"Result":      {"changes dry_run epoch gates rev revisions", "changes epoch rev"},
+		"VersionMade": {"bump changes dry_run epoch gates hash model rev revisions version why", "bump changes epoch hash model rev version why"},
 		"Promotion":   {"at canary dry_run max_error_rate min_requests model skip to version window", ""},
 		"NodePage":    {"items next", "items"},
 		"Failure":     {"error", "error"},

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,8 @@ import (
 
 // Apply makes a catalog true. Its entries replace those of the same names; the whole that comes out has to be valid, so
 // entries may name what is there already. A version that states no status keeps the one it has. Where nothing differs,
-// there is no revision. The error is an *Error unless the database fails, as of every method here.
+// there is no revision; where more differs than one revision takes, there are several, each of which is valid. The error
+// is an *Error unless the database fails, as of every method here.
 func (c *Control) Apply(ctx context.Context, by By, a Apply) (Result, error) {
 	if a.Name == "" {
 		a.Name = "catalog"
@@ -29,7 +31,7 @@ func (c *Control) Apply(ctx context.Context, by By, a Apply) (Result, error) {
 		return Result{}, failf(CodeInvalid, "%s", err)
 	}
 	k := call{by: by, verb: "apply", request: a, name: a.Name, at: inDocument(a.Catalog), dry: a.DryRun}
-	return change(ctx, c, k, func(s *state) (*draft, error) {
+	plan := func(s *state) (*draft, error) {
 		d := s.draft()
 		if a.Prune {
 			d.prune(part)
@@ -40,7 +42,15 @@ func (c *Control) Apply(ctx context.Context, by By, a Apply) (Result, error) {
 			}
 		}
 		return d, nil
-	}, resultOnly)
+	}
+	result, err := change(ctx, c, k, plan, resultOnly)
+	switch {
+	case !errors.Is(err, errTooLarge):
+		return result, err
+	case a.DryRun:
+		return c.wholeDry(ctx, k, plan)
+	}
+	return c.inParts(ctx, k, plan)
 }
 
 func resultOnly(r Result) Result { return r }

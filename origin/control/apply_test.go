@@ -129,17 +129,6 @@ func TestApplyRefusesWhatNodesCannotDo(t *testing.T) {
 	})
 }
 
-func TestApplyRefusesTooMuchAtOnce(t *testing.T) {
-	o := newOrigin(t, databases["sqlite"](t))
-	var b strings.Builder
-	b.WriteString("prompts:\n")
-	for i := range store.MaxOps + 1 {
-		b.WriteString("  - {name: p" + strings.Repeat("x", i%100) + ", version: 1." + string(rune('0'+i/1000)) + "." + textOf(i) + ", template: t}\n")
-	}
-	_, err := o.Apply(t.Context(), ann, Apply{Catalog: []byte(b.String())})
-	mustFail(t, err, CodeInvalid, "the change is of 1001 resources")
-}
-
 func TestPutAndDelete(t *testing.T) {
 	onEach(t, func(t *testing.T, o *origin) {
 		ctx := t.Context()

@@ -17,6 +17,7 @@ type call struct {
 	name    string // what problems call the catalog
 	at      placer // where problems are told to be
 	dry     bool
+	whole   bool             // it may be more than one revision takes: nobody makes it in one
 	known   map[string]error // what probes found, by their keys
 }
 

@@ -101,6 +101,9 @@ func (s *state) before() *catalogs {
 	return x
 }
 
+var errTooLarge = failf(CodeInvalid, "the change is of more than the %d resources, or %d MiB, that one revision takes; apply it in parts",
+	store.MaxOps, store.MaxSetBytes>>20)
+
 // check judges the draft as a whole, and brings what only looks like a change back to what it was.
 func (c *Control) check(d *draft, k *call) (*catalogs, error) {
 	x, err := read(k.name, d.resources(), k.at)
@@ -113,8 +116,8 @@ func (c *Control) check(d *draft, k *call) (*catalogs, error) {
 	if err == nil {
 		err = d.checkUnderWay(k)
 	}
-	if n := len(d.changed()); err == nil && n > store.MaxOps {
-		err = failf(CodeInvalid, "the change is of %d resources, and one revision takes %d; apply it in parts, without pruning", n, store.MaxOps)
+	if err == nil && !k.whole && d.tooLarge() {
+		err = errTooLarge
 	}
 	return x, err
 }

@@ -31,6 +31,8 @@ type Result struct {
 	DryRun  bool     `json:"dry_run,omitempty"`
 	Changes []Change `json:"changes"`         // what changes; empty where all was as wanted
 	Gates   []Gate   `json:"gates,omitempty"` // what was looked at before
+	// Revisions is how many revisions it takes, rev being the last one; absent where it is one, or none.
+	Revisions int `json:"revisions,omitempty"`
 }
 
 // Change is what happens to one resource.
