@@ -21,6 +21,7 @@ type bundleFile struct {
 	sum    [32]byte      // of the content that was last offered
 	broken string        // why the file could not be read, as last reported
 	at     wire.Position // in use
+	seen   seenBundles
 }
 
 func newBundleFile(n *node, path string, keys, allow []string) (*bundleFile, error) {
@@ -29,6 +30,9 @@ func newBundleFile(n *node, path string, keys, allow []string) (*bundleFile, err
 		return nil, usageError{fmt.Errorf("--trust: %w", err)}
 	}
 	f := &bundleFile{n: n, path: path, trust: trust, allow: allow}
+	if f.seen, err = readSeen(n.o.Data); err != nil {
+		return nil, err
+	}
 	n.resolve = func(ref string) (string, error) { return n.allowed(ref, f.allow) }
 	return f, nil
 }
@@ -64,7 +68,8 @@ func (f *bundleFile) load() error {
 	if err := f.n.server.Republish(c, f.path); err != nil {
 		return err
 	}
-	f.at = at
+	f.at = at.Position
+	f.remember(&at)
 	return nil
 }
 
@@ -77,27 +82,31 @@ func (f *bundleFile) refuse(reason error) {
 
 // read verifies a bundle and takes this node's catalog out of it. One that is older than the one in use is not taken:
 // whoever can write the file is not who signs.
-func (f *bundleFile) read(data []byte) (*wire.Catalog, wire.Position, error) {
+func (f *bundleFile) read(data []byte) (c *wire.Catalog, head wire.SignedHead, err error) {
 	b, err := wire.ReadBundle(bytes.NewReader(data), f.trust)
 	if err != nil {
-		return nil, f.at, err
+		return nil, head, err
 	}
-	if b.Head.Position.Before(f.at) {
-		return nil, f.at, fmt.Errorf("the bundle is of revision %s, older than %s, which is in use", b.Head.Position, f.at)
+	head = b.Head
+	if head.Position.Before(f.at) {
+		return nil, head, fmt.Errorf("the bundle is of revision %s, older than %s, which is in use", head.Position, f.at)
+	}
+	if highest := f.seen[head.Key.String()]; head.Position.Before(highest) {
+		return nil, head, fmt.Errorf("the bundle is of revision %s, older than %s, which this node has served; to go back all the same, delete %s",
+			head.Position, highest, seenFile(f.n.o.Data))
 	}
 	own, err := wire.ApplyReleases(b.Resources, f.n.o.Name)
 	if err != nil {
-		return nil, f.at, err
+		return nil, head, err
 	}
 	text, err := wire.JoinCatalog(own)
 	if err != nil {
-		return nil, f.at, err
+		return nil, head, err
 	}
-	c, err := wire.ParseCatalog(f.path, text)
-	if err != nil {
-		return nil, f.at, err
+	if c, err = wire.ParseCatalog(f.path, text); err != nil {
+		return nil, head, err
 	}
-	return c, b.Head.Position, c.LoadBlobs(func(digest string) ([]byte, error) {
+	return c, head, c.LoadBlobs(func(digest string) ([]byte, error) {
 		if blob, ok := b.Blobs[digest]; ok {
 			return blob, nil
 		}

@@ -82,4 +82,11 @@ func TestBundleWithoutOrigin(t *testing.T) {
 			return nil
 		})
 	}
+	// A restart does not make the older one good again, unless who runs the node wants it.
+	n.terminate()
+	n.put(t, string(older))
+	assert.Contains(t, wedgeFails(t, n.args...), "which this node has served")
+	require.NoError(t, os.Remove(filepath.Join(n.folder, "bundle.seen")))
+	n.start(t)
+	serves("1.0.0")
 }
