@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -160,9 +159,7 @@ func TestReferencesAreBounded(t *testing.T) {
 		body := `{"x":[` + strings.Repeat(element+",", 8<<20/(len(element)+1)) + `"a"]}`
 		x := newExchange(t, s, body)
 		r := x.newReferences(true)
-		began := time.Now()
-		allocated := testing.AllocsPerRun(1, func() { r.document(place{}, []byte(body)) })
-		assert.Less(t, time.Since(began), 20*time.Second, "not quadratic")
+		allocated := testing.AllocsPerRun(1, func() { r.document(place{}, []byte(body)) }) // for ever, if it were quadratic
 		assert.Less(t, allocated, 20_000.0)
 		if e := r.end(); refused {
 			require.NotNil(t, e)

@@ -89,9 +89,9 @@ func TestHostileCalls(t *testing.T) {
 			p := load(t, newHost(t, Options{Now: at.now}), Spec{Module: g.bytes(), Time: cmp.Or(c.limit, allowed)})
 			var took []time.Duration
 			for range 5 {
-				began := time.Now()
-				out, err := p.Request(evil, nil)
-				took = append(took, time.Since(began))
+				var out []byte
+				var err error
+				took = append(took, spent(t, func() { out, err = p.Request(evil, nil) }))
 				assert.ErrorIs(t, err, c.want)
 				assert.Empty(t, out)
 				at.pass(time.Minute)
@@ -102,7 +102,7 @@ func TestHostileCalls(t *testing.T) {
 				}, time.Second, time.Millisecond, "%v", err)
 				assert.Equal(t, target("eu"), out, "the next call decides as if nothing had happened")
 			}
-			assert.Less(t, slices.Min(took), allowed+slack, "took %v", took) // others may use the processors
+			assert.Less(t, slices.Min(took), allowed+slack, "took %v", took)
 		})
 	}
 }

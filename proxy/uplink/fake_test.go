@@ -379,6 +379,11 @@ func (f *fake) cut() {
 func (f *fake) send(frames ...[]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.queue(frames...)
+}
+
+// queue is send of a locked fake.
+func (f *fake) queue(frames ...[]byte) {
 	for queue := range f.streams {
 		for _, frame := range frames {
 			queue <- frame
@@ -435,6 +440,11 @@ func stated(state []wire.Resource, at wire.Position, key ed25519.PrivateKey) [][
 func (f *fake) change(state []wire.Resource) [][]byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.next(state)
+}
+
+// next is change of a locked fake.
+func (f *fake) next(state []wire.Resource) [][]byte {
 	wire.SortResources(state)
 	delta := difference(f.state, state, f.at)
 	at, _, err := delta.Follow(f.at)
@@ -444,10 +454,11 @@ func (f *fake) change(state []wire.Resource) [][]byte {
 	return [][]byte{frame(wire.FrameDelta, f.deltas[at.Rev]), f.head()}
 }
 
-// put makes the next revision and sends it.
+// put makes the next revision and sends it: to each stream once, also to one that is being opened.
 func (f *fake) put(state []wire.Resource) int64 {
-	frames := f.change(state)
-	f.send(frames...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queue(f.next(state)...)
 	return f.at.Rev
 }
 
