@@ -60,7 +60,7 @@ func (p *process) cleanUp() {
 		assert.Equal(p.t, 0, p.cmd.ProcessState.ExitCode(), "exit code of %v", p.cmd.Args)
 	}
 	errors := p.output("stderr")
-	for _, bad := range []string{"panic", "DATA RACE", "BUG", "fatal error"} {
+	for _, bad := range []string{"panic", "DATA RACE", "BUG:", "fatal error"} {
 		assert.NotContains(p.t, errors, bad)
 	}
 	if p.t.Failed() {

@@ -120,7 +120,7 @@ func (r *running) stop() error {
 	if err := r.cmd.Wait(); err != nil {
 		return fmt.Errorf("wedge up did not end well within %v of SIGTERM: %w\n%s", endTime, err, r.complaints())
 	}
-	for _, bad := range []string{"panic", "DATA RACE", "BUG", "fatal error"} {
+	for _, bad := range []string{"panic", "DATA RACE", "BUG:", "fatal error"} {
 		if text := r.complaints(); strings.Contains(text, bad) {
 			return fmt.Errorf("wedge up says %q:\n%s", bad, text)
 		}
