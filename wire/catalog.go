@@ -16,6 +16,8 @@ type Catalog struct {
 	Prices      []Price
 	Keys        []Key
 	Budgets     []Budget
+	Rates       []RateRule
+	Webhooks    []Webhook
 
 	name  string          // what ParseCatalog was told to call it
 	marks map[string]mark // where the fields lie that CheckSupported may have to point at
@@ -31,6 +33,7 @@ type Provider struct {
 	Headers      []Header // sent with every request; sorted by Name
 	AzureVersion string   // Azure's api-version: models are deployments, which stand in the path
 	NoResponses  bool     // the provider has no Responses API: the node asks for chat completions in its place
+	Prices       string   // whose prices of the built-in table hold for it: openai, …; none; "": what BaseURL's host tells
 	Region       string
 	Health       Health
 	Limits       Limits
@@ -170,15 +173,33 @@ type Prompt struct {
 	Template string
 }
 
-// Price is what a provider bills for one upstream model, in pico-USD per token (1 USD per million tokens is
-// 1,000,000 pico-USD per token), so that every catalog figure with up to six decimals is exact. A negative
-// value means unknown.
+// Price is what a provider bills for one upstream model from a time on.
 type Price struct {
-	Provider    string
-	Model       string
-	Input       int64
-	Output      int64
-	CachedInput int64 // Input where the catalog is silent
+	Provider string
+	Model    string
+	From     time.Time // the beginning of time where the catalog is silent
+	Tariff
+	Tiers   []PriceTier // rising; what they are silent about is as below the first
+	Request int64       // nano-USD for each request
+	Image   int64       // nano-USD for each image that is made
+	Second  int64       // nano-USD for each second of audio that is heard
+	Letter  int64       // pico-USD for each character that is spoken
+	Batch   int         // per cent of all this that a batch costs; 100 where the catalog is silent
+}
+
+// Tariff has prices in pico-USD per token (1 USD per million tokens is 1,000,000 pico-USD per token), so that every
+// catalog figure with up to six decimals is exact. A negative price is unknown. Where the catalog is silent, CachedInput,
+// CacheWrite, AudioInput and ImageInput are Input, CacheWriteHour is CacheWrite, Reasoning, AudioOutput and ImageOutput
+// are Output, and Output is unknown.
+type Tariff struct {
+	Input, CachedInput, CacheWrite, CacheWriteHour, AudioInput, ImageInput int64
+	Output, Reasoning, AudioOutput, ImageOutput                            int64
+}
+
+// PriceTier is the tariff of requests whose input has more tokens than Above: for all of their tokens.
+type PriceTier struct {
+	Above int64
+	Tariff
 }
 
 // Key is a virtual key: who may call, and what.
@@ -202,17 +223,36 @@ type Rate struct {
 	Concurrency            int
 }
 
-// Budget is a limit on money.
+// Budget is a limit on what requests may cost together: those of the keys that name it, and those that its scope matches.
 type Budget struct {
 	Name        string
-	LimitNano   int64 // nano-USD
-	Period      string
-	Timezone    string
-	Alerts      []int
-	Scope       string
-	Match       string
-	Kind        string
-	OnExhausted string
-	Offline     string
-	Unpriced    string
+	LimitNano   int64         // nano-USD
+	Period      string        // daily | weekly | monthly | quarterly | total | rolling-Nh
+	Timezone    string        // an IANA name: where days begin
+	Alerts      []int         // per cent of the limit, rising
+	Scope       string        // key | team | model | provider | total
+	Match       string        // the name of what is matched; "": nothing but the keys that name the budget, unless total
+	Kind        string        // hard | soft: account and alert only
+	OnExhausted string        // deny | downgrade: MODEL | cache_only
+	Offline     string        // pessimistic | safe | optimistic: see docs/MONEY.md
+	GraceNano   int64         // what a node that cannot reach its origin may spend beyond its lease in a period; safe only
+	OfflineFor  time.Duration // how far ahead nodes get leases of coming periods
+	Unpriced    string        // deny | flat | allow: what becomes of requests whose price nobody knows
+	Flat        int64         // pico-USD per token that they are held to cost; flat only
+}
+
+// RateRule limits the rate of all requests that its scope matches, together.
+type RateRule struct {
+	Name  string
+	Scope string // key | team | model | total
+	Match string
+	Rate
+}
+
+// Webhook is where an origin tells what happens. Nodes do not get it.
+type Webhook struct {
+	Name   string
+	URL    string
+	Secret string   // origin:NAME: what deliveries are signed with, as standardwebhooks.com says; "": they are not
+	Events []string // kinds of alerts; none: all
 }

@@ -45,6 +45,13 @@ func link(root value, c *Catalog) {
 	for i := range c.Budgets {
 		l.budget(i, &c.Budgets[i])
 	}
+	for i := range c.Rates {
+		r := &c.Rates[i]
+		l.matches(r.Scope, r.Match, "rates", i)
+		if r.Match == "" && r.Scope != "total" {
+			l.root.locate("rates", i, "scope").failf("the rule matches no %s; name one in match, or use the scope total", r.Scope)
+		}
+	}
 }
 
 // define collects the names of every section and reports those given twice.
@@ -58,7 +65,9 @@ func (l *linker) define() {
 	l.budgets = define(l.root, "budgets", "name", c.Budgets, func(b *Budget) string { return b.Name })
 	define(l.root, "keys", "id", c.Keys, func(k *Key) string { return k.ID })
 	define(l.root, "experiments", "name", c.Experiments, func(e *Experiment) string { return e.Name })
-	define(l.root, "prices", "model", c.Prices, func(p *Price) string { return both(p.Provider, "/", p.Model) })
+	define(l.root, "prices", "model", c.Prices, func(p *Price) string { return both(p.Provider, "/", p.Model) + p.since() })
+	define(l.root, "rates", "name", c.Rates, func(r *RateRule) string { return r.Name })
+	define(l.root, "webhooks", "name", c.Webhooks, func(w *Webhook) string { return w.Name })
 	l.teams = scope{}
 	for i := range c.Keys {
 		l.teams[c.Keys[i].Team] = i
@@ -295,10 +304,15 @@ func (l *linker) budget(i int, b *Budget) {
 	if model, is := strings.CutPrefix(b.OnExhausted, downgrade); is {
 		l.modelReference(model, l.root.locate("budgets", i, "on_exhausted"))
 	}
-	s := map[string]scope{"key": l.keys, "team": l.teams, "model": l.models, "provider": l.providers}[b.Scope]
-	if b.Match != "" && s == nil {
-		l.root.locate("budgets", i, "match").failf("a budget with the scope total matches everything; remove match")
+	l.matches(b.Scope, b.Match, "budgets", i)
+}
+
+// matches looks at what a budget or a rate rule is for.
+func (l *linker) matches(kind, match, section string, i int) {
+	s := map[string]scope{"key": l.keys, "team": l.teams, "model": l.models, "provider": l.providers}[kind]
+	if match != "" && s == nil {
+		l.root.locate(section, i, "match").failf("the scope total matches everything; remove match")
 		return
 	}
-	l.reference(s, b.Scope, b.Match, "budgets", i, "match")
+	l.reference(s, kind, match, section, i, "match")
 }

@@ -2,12 +2,14 @@ package wire
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
 // The words of the catalog's closed lists.
 var (
-	sections   = []string{"providers", "models", "experiments", "policies", "prompts", "prices", "keys", "budgets"}
+	sections   = []string{"providers", "models", "experiments", "policies", "prompts", "prices", "keys", "budgets", "rates", "webhooks"}
 	dialects   = []string{"openai", "anthropic", "gemini"}
 	auths      = []string{"bearer", "x-api-key", "x-goog-api-key", "api-key", "query"}
 	units      = []string{"user", "session", "key", "request"}
@@ -20,8 +22,9 @@ var (
 	metrics    = []string{"response_time", "ttft", "cost", "success", "satisfaction"}
 	hooks      = []string{"route", "prompt", "response", "chunk", "done"}
 	rights     = []string{"arm", "direct", "nonproduction"}
-	spans      = []string{"daily", "weekly", "monthly", "quarterly", "total", "rolling-24h"}
+	spans      = []string{"daily", "weekly", "monthly", "quarterly", "total", "rolling-24h"} // and rolling-Nh for other hours
 	levels     = []string{"key", "team", "model", "provider", "total"}
+	rated      = []string{"key", "team", "model", "total"}
 )
 
 const (
@@ -61,6 +64,8 @@ func readCatalog(v value) *Catalog {
 		may("prices", list(&c.Prices, 0, readPrice)),
 		may("keys", list(&c.Keys, 0, readKey)),
 		may("budgets", list(&c.Budgets, 0, readBudget)),
+		may("rates", list(&c.Rates, 0, readRateRule)),
+		may("webhooks", list(&c.Webhooks, 0, readWebhook)),
 	)
 	return &c
 }
@@ -79,6 +84,7 @@ func readProvider(v value) (p Provider) {
 			boolean(&has)(v)
 			p.NoResponses = !has
 		}),
+		may("prices", text(&p.Prices)),
 		may("region", text(&p.Region)),
 		may("health", into(&p.Health, readHealth)),
 		may("limits", into(&p.Limits, readLimits)),
@@ -263,18 +269,59 @@ func readPrompt(v value) Prompt {
 }
 
 func readPrice(v value) Price {
-	p := Price{Output: -1, CachedInput: -1}
-	v.record(
+	p := Price{Tariff: silent, Batch: 100}
+	v.record(append(tariff(&p.Tariff),
 		need("provider", name(&p.Provider)),
 		need("model", text(&p.Model)),
-		need("input", decimal(&p.Input, 6, maxPrice)),
-		may("output", decimal(&p.Output, 6, maxPrice)),
-		may("cached_input", decimal(&p.CachedInput, 6, maxPrice)),
-	)
-	if p.CachedInput < 0 {
-		p.CachedInput = p.Input
+		may("from", date(&p.From)),
+		may("tiers", list(&p.Tiers, 0, readTier)),
+		may("request_usd", decimal(&p.Request, 9, maxUSD)),
+		may("image_usd", decimal(&p.Image, 9, maxUSD)),
+		may("second_usd", decimal(&p.Second, 9, maxUSD)),
+		may("letters", decimal(&p.Letter, 6, maxPrice)),
+		may("batch", integer(&p.Batch, 1, 100)),
+	)...)
+	if flat := p.Request + p.Image + p.Second + p.Letter; p.Input < 0 && flat == 0 {
+		v.failf("nothing tells what the model costs; give input and output, or request_usd, image_usd, second_usd or letters")
 	}
+	below := p.Tariff
+	for i := range p.Tiers {
+		tier := &p.Tiers[i]
+		if i > 0 && tier.Above <= p.Tiers[i-1].Above {
+			v.locate("tiers", i, "above").failf("the tiers must rise; %d is not above %d", tier.Above, p.Tiers[i-1].Above)
+		}
+		tier.follow(&below)
+		tier.settle()
+	}
+	p.settle()
 	return p
+}
+
+// silent is a tariff that says nothing.
+var silent = Tariff{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
+
+// tariff reads prices in USD per million tokens.
+func tariff(t *Tariff) []field {
+	return []field{
+		may("input", decimal(&t.Input, 6, maxPrice)),
+		may("cached_input", decimal(&t.CachedInput, 6, maxPrice)),
+		may("cache_write", decimal(&t.CacheWrite, 6, maxPrice)),
+		may("cache_write_hour", decimal(&t.CacheWriteHour, 6, maxPrice)),
+		may("audio_input", decimal(&t.AudioInput, 6, maxPrice)),
+		may("image_input", decimal(&t.ImageInput, 6, maxPrice)),
+		may("output", decimal(&t.Output, 6, maxPrice)),
+		may("reasoning", decimal(&t.Reasoning, 6, maxPrice)),
+		may("audio_output", decimal(&t.AudioOutput, 6, maxPrice)),
+		may("image_output", decimal(&t.ImageOutput, 6, maxPrice)),
+	}
+}
+
+func readTier(v value) PriceTier {
+	t := PriceTier{Tariff: silent}
+	above := 0
+	v.record(append(tariff(&t.Tariff), need("above", integer(&above, 1, 1_000_000_000)))...)
+	t.Above = int64(above)
+	return t
 }
 
 func readKey(v value) (k Key) {
@@ -304,12 +351,41 @@ func readRate(v value, r *Rate) {
 	)
 }
 
+func readRateRule(v value) RateRule {
+	r := RateRule{Scope: "total"}
+	v.record(
+		need("name", name(&r.Name)),
+		may("scope", oneOf(&r.Scope, rated...)),
+		may("match", text(&r.Match)),
+		may("requests", rate(&r.Requests, &r.RequestsPer)),
+		may("tokens", rate(&r.Tokens, &r.TokensPer)),
+		may("concurrency", integer(&r.Concurrency, 1, 1_000_000)),
+	)
+	if r.Rate == (Rate{}) {
+		v.failf("the rule limits nothing; give requests, tokens or concurrency")
+	}
+	return r
+}
+
+func readWebhook(v value) (w Webhook) {
+	v.record(
+		need("name", name(&w.Name)),
+		need("url", hookURL(&w.URL)),
+		may("secret", secretRef(&w.Secret)),
+		may("events", set(&w.Events, 0, wordOf(AlertKinds...))),
+	)
+	if w.Secret != "" && !strings.HasPrefix(w.Secret, "origin:") {
+		v.locate("secret").failf("an origin signs deliveries with secrets of its own only: put it with wedge secret put NAME, and name it as origin:NAME")
+	}
+	return w
+}
+
 func readBudget(v value) Budget {
 	b := Budget{Timezone: "UTC", Scope: "key", Kind: "hard", OnExhausted: "deny"}
 	v.record(
 		need("name", name(&b.Name)),
 		need("limit_usd", decimal(&b.LimitNano, 9, maxUSD)),
-		need("period", oneOf(&b.Period, spans...)),
+		need("period", period(&b.Period)),
 		may("timezone", zone(&b.Timezone)),
 		may("alerts", list(&b.Alerts, 0, integerOf(1, 1000))),
 		may("scope", oneOf(&b.Scope, levels...)),
@@ -317,7 +393,10 @@ func readBudget(v value) Budget {
 		may("kind", oneOf(&b.Kind, "hard", "soft")),
 		may("on_exhausted", onExhausted(&b.OnExhausted)),
 		may("offline", oneOf(&b.Offline, "pessimistic", "safe", "optimistic")),
-		may("unpriced", oneOf(&b.Unpriced, "deny", "allow")),
+		may("grace_usd", decimal(&b.GraceNano, 9, maxUSD)),
+		may("offline_for", duration(&b.OfflineFor, 0)),
+		may("unpriced", oneOf(&b.Unpriced, "deny", "flat", "allow")),
+		may("flat", decimal(&b.Flat, 6, maxPrice)),
 	)
 	if b.Alerts == nil {
 		b.Alerts = []int{50, 75, 90, 100}
@@ -325,6 +404,21 @@ func readBudget(v value) Budget {
 	soft := b.Kind == "soft"
 	b.Offline = orDefault(b.Offline, soft, "optimistic", "pessimistic")
 	b.Unpriced = orDefault(b.Unpriced, soft, "allow", "deny")
+	slices.Sort(b.Alerts)
+	switch {
+	case b.GraceNano > 0 && b.Offline != "safe":
+		v.locate("grace_usd").failf("only a budget with offline: safe has a grace")
+	case b.Offline == "safe" && b.GraceNano == 0:
+		v.locate("offline").failf("offline: safe needs grace_usd: what a node may spend beyond its lease while it cannot reach its origin")
+	}
+	switch {
+	case b.Unpriced == "flat" && b.Flat == 0:
+		v.locate("unpriced").failf("unpriced: flat needs flat: the USD per million tokens that requests without a price are held to cost")
+	case b.Unpriced != "flat" && b.Flat > 0:
+		v.locate("flat").failf("only a budget with unpriced: flat has one")
+	case b.Unpriced == "allow" && !soft:
+		v.locate("unpriced").failf("a hard budget cannot allow what nobody knows the price of; use deny or flat, or kind: soft")
+	}
 	return b
 }
 

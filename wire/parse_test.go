@@ -73,8 +73,14 @@ func TestFullCatalog(t *testing.T) {
 	assert.Equal(t, `{"fr":"eu","deep":{"b":1,"a":[1.50,null,"x"]}}`, string(c.Policies[0].Config))
 	assert.Equal(t, []string{"accept-language"}, c.Policies[0].Headers)
 	assert.Equal(t, int64(16<<20), c.Policies[0].Memory)
-	assert.Equal(t, Price{"openai", "gpt-5-mini", 250_000, 2_000_000, 25_000}, c.Prices[0])
-	assert.Equal(t, Price{"openai", "embed", 20_000, -1, 20_000}, c.Prices[1])
+	assert.Equal(t, Price{Provider: "openai", Model: "gpt-5-mini", Tariff: Tariff{
+		Input: 250_000, CachedInput: 25_000, CacheWrite: 250_000, CacheWriteHour: 250_000, AudioInput: 250_000, ImageInput: 250_000,
+		Output: 2_000_000, Reasoning: 2_000_000, AudioOutput: 2_000_000, ImageOutput: 2_000_000,
+	}, Batch: 100}, c.Prices[0])
+	assert.Equal(t, Price{Provider: "openai", Model: "embed", Tariff: Tariff{
+		Input: 20_000, CachedInput: 20_000, CacheWrite: 20_000, CacheWriteHour: 20_000, AudioInput: 20_000, ImageInput: 20_000,
+		Output: -1, Reasoning: -1, AudioOutput: -1, ImageOutput: -1,
+	}, Batch: 100}, c.Prices[1])
 	assert.Equal(t, &Rate{Requests: 100, RequestsPer: time.Second, Tokens: 1e6, TokensPer: time.Minute, Concurrency: 50}, c.Keys[0].Rate)
 	assert.Equal(t, HashKey([]byte("abc")), c.Keys[1].Hash)
 	assert.Equal(t, int64(1000e9), c.Budgets[0].LimitNano)

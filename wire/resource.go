@@ -24,9 +24,11 @@ const (
 	KindExperiment = "experiment"
 	KindPolicy     = "policy"
 	KindPrompt     = "prompt" // named NAME@VERSION
-	KindPrice      = "price"  // named PROVIDER/MODEL
+	KindPrice      = "price"  // named PROVIDER/MODEL, or PROVIDER/MODEL@FROM
 	KindKey        = "key"
 	KindBudget     = "budget"
+	KindRate       = "rate"
+	KindWebhook    = "webhook" // which nodes do not get
 
 	KindSecret  = "secret"  // a SecretRecord: what the secret is can be checked, not read
 	KindRelease = "release" // a Release
@@ -35,13 +37,14 @@ const (
 
 // Shared says whether nodes get resources of a kind. Of others they learn the names and digests that the chain covers.
 func Shared(kind string) bool {
-	return sectionOf[kind] != "" || kind == KindVersion || kind == KindSecret || kind == KindRelease || kind == KindTrust
+	return sectionOf[kind] != "" && kind != KindWebhook || kind == KindVersion || kind == KindSecret || kind == KindRelease || kind == KindTrust
 }
 
 // sectionOf tells the catalog's section of a kind.
 var sectionOf = map[string]string{
 	KindProvider: "providers", KindModel: "models", KindExperiment: "experiments", KindPolicy: "policies",
 	KindPrompt: "prompts", KindPrice: "prices", KindKey: "keys", KindBudget: "budgets",
+	KindRate: "rates", KindWebhook: "webhooks",
 }
 
 // CatalogKind tells the kind whose entries stand in a section of the catalog.
@@ -148,7 +151,11 @@ func entryName(kind string, entry map[string]json.RawMessage) string {
 	case KindPrompt:
 		return VersionName(entryText(entry["name"]), entryText(entry["version"]))
 	case KindPrice:
-		return entryText(entry["provider"]) + "/" + entryText(entry["model"])
+		name := entryText(entry["provider"]) + "/" + entryText(entry["model"])
+		if from := entryText(entry["from"]); from != "" {
+			name = VersionName(name, from)
+		}
+		return name
 	}
 	return entryText(entry["name"])
 }

@@ -27,7 +27,7 @@ func rejoin(t require.TestingT, data []byte) (*Catalog, []Resource) {
 // sorted is the catalog with its records in the order in which they are joined.
 func sorted(c *Catalog) *Catalog {
 	c = &Catalog{slices.Clone(c.Providers), slices.Clone(c.Models), slices.Clone(c.Experiments), slices.Clone(c.Policies),
-		slices.Clone(c.Prompts), slices.Clone(c.Prices), slices.Clone(c.Keys), slices.Clone(c.Budgets), "", nil}
+		slices.Clone(c.Prompts), slices.Clone(c.Prices), slices.Clone(c.Keys), slices.Clone(c.Budgets), slices.Clone(c.Rates), slices.Clone(c.Webhooks), "", nil}
 	byName(c.Providers, func(p *Provider) string { return p.Name })
 	byName(c.Models, func(m *Model) string { return m.Name })
 	byName(c.Experiments, func(e *Experiment) string { return e.Name })

@@ -8,6 +8,7 @@ import (
 // Support is what a build of the node does with a catalog. The zero value does nothing beyond serving targets.
 type Support struct {
 	Policies, Prompts, Budgets, Rates, Resume  bool
+	Webhooks                                   bool // tells what happens
 	ActiveHealth                               bool // probes providers
 	OriginSecrets                              bool // resolves origin:NAME
 	Guardrails, Capabilities                   bool
@@ -18,7 +19,7 @@ type Support struct {
 var pointedAt = map[string]bool{
 	"dialect": true, "api_key": true, "health": true, "capabilities": true, "resume": true, "mode": true,
 	"policies": true, "prompts": true, "budgets": true, "strategy": true, "balance": true, "prompt": true,
-	"guardrails": true, "rate": true, "module": true,
+	"guardrails": true, "rate": true, "rates": true, "webhooks": true, "module": true,
 }
 
 // CheckSupported tells, as *Problems, what a catalog asks for that a build does not do: it must not look as if
@@ -28,6 +29,8 @@ func (c *Catalog) CheckSupported(s Support) error {
 	r.section(s.Policies, len(c.Policies), "policies", "run policies")
 	r.section(s.Prompts, len(c.Prompts), "prompts", "render prompts")
 	r.section(s.Budgets, len(c.Budgets), "budgets", "enforce budgets")
+	r.section(s.Rates, len(c.Rates), "rates", "limit rates")
+	r.section(s.Webhooks, len(c.Webhooks), "webhooks", "deliver to webhooks")
 	for i := range c.Providers {
 		r.provider(&s, &c.Providers[i], fmt.Sprintf("providers[%d]", i))
 	}

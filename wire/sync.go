@@ -20,6 +20,7 @@ const (
 	PathStream  = "/v1/node/stream"  // GET ?session&epoch&rev&chain[&wait=30s] → frames
 	PathAck     = "/v1/node/ack"     // POST Ack → 204
 	PathReport  = "/v1/node/report"  // POST Report → ReportReply
+	PathLease   = "/v1/node/lease"   // POST LeaseRequest → LeaseReply
 	PathSecrets = "/v1/node/secrets" // POST SecretsWanted → Secrets
 	PathBlob    = "/v1/node/blob/"   // GET …/sha256:HEX, with Range → bytes
 )
@@ -164,14 +165,21 @@ type Usage struct {
 	Target     string `json:"target,omitempty"`
 	Cache      string `json:"cache,omitempty"` // as in x-wedge-cache
 	Code       string `json:"code,omitempty"`  // as in x-wedge-error, or a Code…; "" went well
+	Team       string `json:"team,omitempty"`
+	Tags       string `json:"tags,omitempty"`   // k=v,k=v, sorted by k; as in x-wedge-tags
+	Prices     string `json:"prices,omitempty"` // the digest of the prices that CostNano was counted with
 
 	Requests    int64 `json:"requests"`
 	Input       int64 `json:"input"` // tokens, cached ones included
 	CachedInput int64 `json:"cached_input"`
 	Output      int64 `json:"output"`
-	CostNano    int64 `json:"cost_nano"` // nano-USD
-	Unpriced    int64 `json:"unpriced"`  // answers of providers whose cost is not known
-	MicrosSum   int64 `json:"micros"`    // of the whole requests
+	CostNano    int64 `json:"cost_nano"`            // nano-USD
+	Unpriced    int64 `json:"unpriced"`             // answers of providers whose cost is not known
+	Estimated   int64 `json:"estimated,omitempty"`  // nano-USD of CostNano that no provider's usage tells, but an estimate
+	ListNano    int64 `json:"list_nano,omitempty"`  // what CostNano would be if providers had no prompt caches
+	SavedNano   int64 `json:"saved_nano,omitempty"` // what the requests would have cost that needed no provider
+	WasteNano   int64 `json:"waste_nano,omitempty"` // of CostNano: answers that nobody got, of retries, hedges and shadows
+	MicrosSum   int64 `json:"micros"`               // of the whole requests
 	TTFTSum     int64 `json:"ttft_micros"`
 	TTFTCount   int64 `json:"ttft_count"`
 	// Latency counts the requests by their length: bucket i ends at 1 ms · 2^(i/2); empty ones at the end are left out.

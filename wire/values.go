@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"net"
+	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // a catalog must mean the same on a host without a time zone database
@@ -124,6 +127,61 @@ func zone(dst *string) reader {
 			v.failf("%s is not a time zone; want a name such as UTC or Europe/Berlin", show(s))
 		}
 		*dst = s
+	}
+}
+
+var rollingText = regexp.MustCompile(`^rolling-([1-9][0-9]{0,2})h$`)
+
+// maxRolling is the longest rolling period, in hours.
+const maxRolling = 720
+
+// period reads how long a budget lasts.
+func period(dst *string) reader {
+	return func(v value) {
+		if m := rollingText.FindStringSubmatch(v.node.Value); v.node.Kind == yaml.ScalarNode && m != nil {
+			if n, _ := strconv.Atoi(m[1]); n <= maxRolling {
+				*dst = v.node.Value
+				return
+			}
+		}
+		oneOf(dst, spans...)(v)
+	}
+}
+
+// date reads a day, or a moment as RFC 3339 writes one.
+func date(dst *time.Time) reader {
+	return func(v value) {
+		s, ok := v.str()
+		if !ok {
+			return
+		}
+		for _, layout := range [...]string{time.DateOnly, time.RFC3339} {
+			if t, err := time.Parse(layout, s); err == nil {
+				*dst = t.UTC()
+				return
+			}
+		}
+		v.failf("%s is not a date such as 2026-11-01 or 2026-11-01T12:00:00Z", show(s))
+	}
+}
+
+// hookURL reads where deliveries go: over TLS, or to this machine.
+func hookURL(dst *string) reader {
+	return func(v value) {
+		s, ok := v.str()
+		if !ok {
+			return
+		}
+		*dst = s
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+			v.failf("want a URL such as https://hooks.example.com/wedge")
+		case u.User != nil:
+			v.failf("a URL here cannot hold credentials; sign deliveries with a secret")
+		case u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback():
+			v.failf("%s is not encrypted; use https, or a loopback address", show(s))
+		}
 	}
 }
 
