@@ -16,18 +16,30 @@ type record struct {
 }
 
 // layout is the first byte of a record.
-const layout = 1
+const layout = 2
+
+// oldLayout is that of records whose rows have fewer texts and numbers.
+const oldLayout = 1
 
 // texts and counted are the fields of a row, in the order in which they are written; the hour is between them.
-func texts(u *wire.Usage) [9]*string {
-	return [...]*string{&u.Model, &u.Version, &u.Experiment, &u.Arm, &u.Key, &u.Provider, &u.Target, &u.Cache, &u.Code}
-}
-
-func counted(u *wire.Usage) [9]*int64 {
-	return [...]*int64{
-		&u.Requests, &u.Input, &u.CachedInput, &u.Output, &u.CostNano, &u.Unpriced, &u.MicrosSum, &u.TTFTSum, &u.TTFTCount,
+func texts(u *wire.Usage) [12]*string {
+	return [...]*string{
+		&u.Model, &u.Version, &u.Experiment, &u.Arm, &u.Key, &u.Provider, &u.Target, &u.Cache, &u.Code, &u.Team, &u.Tags, &u.Prices,
 	}
 }
+
+func counted(u *wire.Usage) [13]*int64 {
+	return [...]*int64{
+		&u.Requests, &u.Input, &u.CachedInput, &u.Output, &u.CostNano, &u.Unpriced, &u.MicrosSum, &u.TTFTSum, &u.TTFTCount,
+		&u.Estimated, &u.ListNano, &u.SavedNano, &u.WasteNano,
+	}
+}
+
+// How many of them the old layout has.
+const (
+	oldTexts   = 9
+	oldCounted = 9
+)
 
 // appendRecord writes a record: varints, and texts of which those that equal the row's before are one zero.
 func appendRecord(dst []byte, r record) []byte {
@@ -73,10 +85,10 @@ var errDamaged = errors.New("a record of the usage journal is damaged")
 
 // parseRecord reads what appendRecord wrote. Its rows' latencies have all buckets.
 func parseRecord(b []byte) (r record, err error) {
-	if len(b) == 0 || b[0] != layout {
+	if len(b) == 0 || b[0] != layout && b[0] != oldLayout {
 		return r, fmt.Errorf("%w, or written by a newer version", errDamaged)
 	}
-	d := decoder{b: b[1:]}
+	d := decoder{b: b[1:], old: b[0] == oldLayout}
 	r.through = uint32(d.uvarint())
 	r.from, r.to = d.varint(), d.varint()
 	n := d.uvarint()
@@ -98,12 +110,17 @@ func parseRecord(b []byte) (r record, err error) {
 // decoder reads from the front of b until it fails.
 type decoder struct {
 	b      []byte
+	old    bool // the rows are in the old layout
 	failed bool
 }
 
 func (d *decoder) row(u, before *wire.Usage) {
-	same := texts(before)
-	for n, text := range texts(u) {
+	same, all, numbers := texts(before), texts(u), counted(u)
+	words, counts := all[:], numbers[:]
+	if d.old {
+		words, counts = words[:oldTexts], counts[:oldCounted]
+	}
+	for n, text := range words {
 		if size := d.uvarint(); size == 0 {
 			*text = *same[n]
 		} else {
@@ -111,7 +128,7 @@ func (d *decoder) row(u, before *wire.Usage) {
 		}
 	}
 	u.Hour = d.varint()
-	for _, number := range counted(u) {
+	for _, number := range counts {
 		*number = d.varint()
 	}
 	u.Latency = make([]int64, wire.LatencyBuckets)

@@ -21,6 +21,7 @@ const (
 type counts struct {
 	requests, input, cachedInput, output int64
 	cost, unpriced                       int64
+	estimated, list, saved, waste        int64
 	micros, ttftMicros, ttftCount        int64
 	latency                              [wire.LatencyBuckets]uint32
 }
@@ -32,6 +33,10 @@ func (c *counts) add(v *Values) {
 	c.output += v.Output
 	c.cost += v.CostNano
 	c.unpriced += v.Unpriced
+	c.estimated += v.Estimated
+	c.list += v.ListNano
+	c.saved += v.SavedNano
+	c.waste += v.WasteNano
 	if v.Requests > 0 {
 		c.micros += int64(v.Took / time.Microsecond)
 		c.latency[wire.LatencyBucket(v.Took)]++
@@ -74,6 +79,10 @@ func (s *sums) add(k *Key, c *counts, limit int) {
 	u.Output += c.output
 	u.CostNano += c.cost
 	u.Unpriced += c.unpriced
+	u.Estimated += c.estimated
+	u.ListNano += c.list
+	u.SavedNano += c.saved
+	u.WasteNano += c.waste
 	u.MicrosSum += c.micros
 	u.TTFTSum += c.ttftMicros
 	u.TTFTCount += c.ttftCount
@@ -129,7 +138,7 @@ func (s *sums) insert(k *Key) *wire.Usage {
 // bytes is the length of the strings.
 func (k *Key) bytes() int {
 	return len(k.Model) + len(k.Version) + len(k.Experiment) + len(k.Arm) + len(k.Key) + len(k.Provider) + len(k.Target) +
-		len(k.Cache) + len(k.Code)
+		len(k.Cache) + len(k.Code) + len(k.Team) + len(k.Tags) + len(k.Prices)
 }
 
 // coarse is the key of the row that counts what finds no room: it still tells whose requests they were, of which version,
@@ -142,21 +151,21 @@ func (k *Key) coarse() Key {
 			code = wire.CodeOther
 		}
 	}
-	return Key{Hour: k.Hour, Model: k.Model, Version: k.Version, Key: k.Key, Cache: k.Cache, Code: code,
-		Experiment: other, Arm: other, Provider: other, Target: other}
+	return Key{Hour: k.Hour, Model: k.Model, Version: k.Version, Key: k.Key, Cache: k.Cache, Code: code, Team: k.Team, Prices: k.Prices,
+		Experiment: other, Arm: other, Provider: other, Target: other, Tags: other}
 }
 
 // usageOf is a row with nothing counted.
 func usageOf(k *Key) wire.Usage {
 	return wire.Usage{
 		Hour: k.Hour, Model: k.Model, Version: k.Version, Experiment: k.Experiment, Arm: k.Arm, Key: k.Key,
-		Provider: k.Provider, Target: k.Target, Cache: k.Cache, Code: k.Code,
+		Provider: k.Provider, Target: k.Target, Cache: k.Cache, Code: k.Code, Team: k.Team, Tags: k.Tags, Prices: k.Prices,
 	}
 }
 
 func keyOf(u *wire.Usage) Key {
 	return Key{
 		Hour: u.Hour, Model: u.Model, Version: u.Version, Experiment: u.Experiment, Arm: u.Arm, Key: u.Key,
-		Provider: u.Provider, Target: u.Target, Cache: u.Cache, Code: u.Code,
+		Provider: u.Provider, Target: u.Target, Cache: u.Cache, Code: u.Code, Team: u.Team, Tags: u.Tags, Prices: u.Prices,
 	}
 }

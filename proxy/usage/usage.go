@@ -293,6 +293,9 @@ type Key struct {
 	Target     string
 	Cache      string
 	Code       string
+	Team       string
+	Tags       string // k=v,k=v, sorted by k
+	Prices     string // the digest of those that costs were counted with
 }
 
 // Values are added to a row.
@@ -303,6 +306,10 @@ type Values struct {
 	Output      int64
 	CostNano    int64
 	Unpriced    int64
+	Estimated   int64 // nano-USD of CostNano that is an estimate
+	ListNano    int64 // see wire.Usage
+	SavedNano   int64
+	WasteNano   int64
 	Took        time.Duration // of the requests, if there are any
 	FirstToken  time.Duration // 0: there was none
 }
