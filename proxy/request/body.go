@@ -6,6 +6,7 @@ import "slices"
 type Attempt struct {
 	Model        []byte // the upstream's name of the model as a JSON string (AppendString); nil leaves the client's
 	IncludeUsage bool   // ask for usage at the end of the stream
+	Stream       bool   // ask for a stream, whatever the client asked for
 }
 
 // splice puts text in the place of body[start:end].
@@ -22,6 +23,8 @@ var (
 	textOptions   = []byte(`{"include_usage":true}`)
 	textAddUsage  = []byte(`"stream_options":{"include_usage":true}`)
 	textAddModel  = []byte(`"model":`)
+	textAddStream = []byte(`"stream":true`)
+	keyStream     = []byte(`stream`)
 	keyModel      = []byte(`model`)
 	keyStreamOpts = []byte(`stream_options`)
 )
@@ -36,6 +39,7 @@ func (v *View) AppendBody(dst []byte, e *Edits, a Attempt) []byte {
 	}
 	addModel := len(a.Model) > 0 && !v.replaceModel(a.Model)
 	addUsage := a.IncludeUsage && !v.replaceUsage()
+	addStream := a.Stream && !v.replaceStream()
 	slices.SortStableFunc(v.splices, func(a, b splice) int { return a.start - b.start })
 
 	if addModel {
@@ -44,6 +48,9 @@ func (v *View) AppendBody(dst []byte, e *Edits, a Attempt) []byte {
 	}
 	for _, k := range v.added {
 		v.add(e.sets[k].member)
+	}
+	if addStream {
+		v.add(textAddStream)
 	}
 	if addUsage {
 		v.add(textAddUsage)
@@ -70,6 +77,16 @@ func (v *View) replaceModel(model []byte) bool {
 		return false
 	}
 	v.splice(int(v.top[k].start), int(v.top[k].end), model)
+	return true
+}
+
+// replaceStream makes the body ask for a stream. It returns false if it does not say.
+func (v *View) replaceStream() bool {
+	k := v.find(keyStream)
+	if k < 0 {
+		return false
+	}
+	v.splice(int(v.top[k].start), int(v.top[k].end), textTrue)
 	return true
 }
 

@@ -35,6 +35,19 @@ func TestAppendBodyAsksForUsage(t *testing.T) {
 	f(`{"stream_options":{"include_usage" :true}}`, `{"stream_options":{"include_usage" :true}}`)
 }
 
+func TestAppendBodyAsksForAStream(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"model":"m"}`:                   `{"model":"m","stream":true}`,
+		`{"stream":false,"model":"m"}`:    `{"stream":true,"model":"m"}`,
+		`{"model":"m", "stream" : null }`: `{"model":"m", "stream" : true }`,
+		`{}`:                              `{"stream":true}`,
+	} {
+		assert.Equal(t, want, editedBody(t, body, nil, Attempt{Stream: true}))
+	}
+	assert.Equal(t, `{"model":"m","stream":true,"stream_options":{"include_usage":true}}`,
+		editedBody(t, `{"model":"m"}`, nil, Attempt{Stream: true, IncludeUsage: true}))
+}
+
 func TestAppendBodySets(t *testing.T) {
 	limit := []string{"max_completion_tokens"}
 	e, err := CompileEdits(
