@@ -91,6 +91,9 @@ type Usage struct {
 	AudioOutput    int64 // of Output
 	ImageInput     int64 // of Input
 	ImageOutput    int64 // of Output
+	Images         int64 // that were made, where they are not billed as tokens
+	AudioMillis    int64 // that were heard, where they are not billed as tokens
+	Letters        int64 // that were spoken, where they are not billed as tokens
 
 	Known bool // false where the provider told nothing
 }
@@ -151,6 +154,12 @@ type Answers interface {
 	// and terminal are the offsets within what was appended where the usage-only event (if the dialect has one,
 	// else tail == terminal) and the terminal event begin.
 	AppendStream(dst []byte, op Op, whole []byte) (out []byte, tail, terminal int, err error)
+
+	// AppendCut appends the SSE events that end a stream as its provider would at the limit of its tokens: what is open
+	// is closed, every answer that has not ended ends with the dialect's word for the limit, u is told, and the terminal
+	// event follows. sse are the events that the client has got so far, none of them terminal. tail and terminal are
+	// as for AppendStream.
+	AppendCut(dst []byte, op Op, sse []byte, u *Usage) (out []byte, tail, terminal int, err error)
 }
 
 // Error is a failure in words and codes, before it takes a dialect's form.
