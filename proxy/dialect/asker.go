@@ -22,6 +22,12 @@ func (a *Asker) Reset() {
 	*a = Asker{Reason: reuseBytes(a.Reason), decoded: reuseBytes(a.decoded)}
 }
 
+// Pass is an Editor that changes nothing: with it a Rewriter only takes note of what an answer is.
+type Pass struct{}
+
+// EditText implements Editor.
+func (Pass) EditText(*Text) (Edit, error) { return Edit{}, nil }
+
 // Ask shows a text whose Bytes are as written. Of the edit that it returns, Replace is set only where the text changes.
 func (a *Asker) Ask(editor Editor, t Text) Edit {
 	if bytes.IndexByte(t.Bytes, '\\') >= 0 {

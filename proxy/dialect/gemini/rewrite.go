@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/wedge-proxy/wedge/internal/jsonedit"
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
@@ -277,25 +278,28 @@ func (w *rewriter) putFinish(d *candidate) {
 	}
 }
 
-// end ends the candidates that are open, in one event with the usage as far as it was told.
+// end ends the candidates that are open, if there are some.
 func (w *rewriter) end() {
+	if slices.ContainsFunc(w.choices, func(c liveChoice) bool { return !c.ended }) {
+		w.endEvent()
+	}
+}
+
+// endEvent adds the event that ends the candidates that are open, with the usage as far as it was told.
+func (w *rewriter) endEvent() {
+	w.dst = append(w.dst, `data: {"candidates":[`...)
 	n := 0
 	for i := range w.choices {
 		c := &w.choices[i]
 		if c.ended {
 			continue
 		}
-		if n++; n == 1 {
-			w.dst = append(w.dst, `data: {"candidates":[`...)
-		} else {
+		if n++; n > 1 {
 			w.dst = append(w.dst, ',')
 		}
 		w.dst = append(w.dst, openParts+`{"text":""}`+shutParts+`,"finishReason":`...)
 		w.dst = jsonscan.AppendString(w.dst, finishWord(w.Reason))
 		w.dst = append(appendNumber(w.dst, `,"index":`, c.index), '}')
-	}
-	if n == 0 {
-		return
 	}
 	w.dst = append(w.dst, ']')
 	if len(w.usage) > 0 {

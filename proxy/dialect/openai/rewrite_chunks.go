@@ -231,6 +231,14 @@ func (w *rewriter) beginChunk(index int64) {
 
 // finishChunks ends the choices that are open, and the stream.
 func (w *rewriter) finishChunks() {
+	w.endChoices()
+	w.dst = append(w.dst, doneEvent...)
+}
+
+const doneEvent = "data: [DONE]\n\n"
+
+// endChoices ends the choices that are open.
+func (w *rewriter) endChoices() {
 	for i := range w.choices {
 		c := &w.choices[i]
 		if c.ended {
@@ -246,5 +254,4 @@ func (w *rewriter) finishChunks() {
 		}
 		w.dst = append(jsonscan.AppendString(append(w.dst, `,"logprobs":null,"finish_reason":`...), w.reason), "}]}\n\n"...)
 	}
-	w.dst = append(w.dst, "data: [DONE]\n\n"...)
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 )
 
 // typedParts is where an event of a responses stream holds what an edit may change.
@@ -394,27 +395,38 @@ const bareResponse = `{"id":"","object":"response","created_at":0,"model":"","er
 
 // finishResponse adds the terminal event: the response as it began, with the items that were sent.
 func (w *rewriter) finishResponse() {
-	status, details := responseEnd(w.reason)
+	status, reason := responseEnd(w.reason)
 	w.beginEvent("response." + status)
-	w.dst = append(w.dst, `,"response":{`...)
-	if len(w.head) == 0 {
-		w.head = append(w.head, bareResponse...)
+	w.dst = appendEnded(append(w.dst, `,"response":`...), w.head, status, reason, w.items, nil)
+	w.dst = append(w.dst, "}\n\n"...)
+}
+
+// appendEnded appends the response that began as head (empty: nobody told how) with its status, why it is incomplete
+// (nil: it is not), its items and its usage (nil: nobody knows it).
+func appendEnded(dst, head []byte, status string, reason, items []byte, u *dialect.Usage) []byte {
+	if len(head) == 0 {
+		head = []byte(bareResponse)
 	}
+	dst = append(dst, '{')
 	var f jsonscan.Fields
-	f.B = w.head
+	f.B = head
 	f.Enter('{')
 	for k, ok := f.Key(true); ok; k, ok = f.Key(false) {
 		v := f.Skip()
 		switch string(k) {
 		case "status", "incomplete_details", "output", "output_text", "usage":
 		default:
-			w.dst = append(append(append(append(w.dst, '"'), k...), `":`...), v...)
-			w.dst = append(w.dst, ',')
+			dst = append(append(append(append(dst, '"'), k...), `":`...), v...)
+			dst = append(dst, ',')
 		}
 	}
-	w.dst = append(append(append(w.dst, `"status":"`...), status...), `","incomplete_details":`...)
-	w.dst = appendDetails(w.dst, details)
-	w.dst = append(append(append(w.dst, `,"output":[`...), w.items...), `],"usage":null}}`+"\n\n"...)
+	dst = append(append(append(dst, `"status":"`...), status...), `","incomplete_details":`...)
+	dst = appendDetails(dst, reason)
+	dst = append(append(append(dst, `,"output":[`...), items...), `],"usage":`...)
+	if u == nil || !u.Known {
+		return append(dst, "null}"...)
+	}
+	return append(appendResponseUsage(dst, u), '}')
 }
 
 // responseEnd is what a finish reason is to a response: its status and, where that is incomplete, why.

@@ -87,13 +87,26 @@ func (w *typedEvents) item(i int, val []byte) bool {
 	return true
 }
 
+// streamed is the name of a text's member, and what the names of its events begin with.
+type streamed struct{ key, event string }
+
 // streamedText names, for the types of item that are one text, the text's member and its events.
-var streamedText = map[string]struct{ key, event string }{
+var streamedText = map[string]streamed{
 	`"function_call"`:         {"arguments", "response.function_call_arguments"},
 	`"mcp_call"`:              {"arguments", "response.mcp_call_arguments"},
 	`"custom_tool_call"`:      {"input", "response.custom_tool_call_input"},
 	`"code_interpreter_call"`: {"code", "response.code_interpreter_call_code"},
 }
+
+// partText names, for the types of part that are a text, the same.
+var partText = map[string]streamed{
+	`"output_text"`:    {"text", saidEvents},
+	`"refusal"`:        {"refusal", "response.refusal"},
+	`"reasoning_text"`: {"text", "response.reasoning_text"},
+	`"summary_text"`:   {"text", "response.reasoning_summary_text"},
+}
+
+const saidEvents = "response.output_text"
 
 // body streams what an item holds, between its added and its done.
 func (w *typedEvents) body(kind string, o object, p place) {
@@ -124,17 +137,13 @@ func (w *typedEvents) part(event, index string, val []byte, p place) {
 	added := o.with("text", `""`, "refusal", `""`, "annotations", "[]", "logprobs", "[]")
 	w.event(event+".added", p.about(index, member{"part", added.appendTo(nil)}))
 	at := p.about(index)
-	text, refusal := o.get("text"), o.get("refusal")
-	switch kind := string(o.get("type")); {
-	case kind == `"refusal"` && isString(refusal):
-		w.text("response.refusal", "refusal", refusal, at)
+	t := partText[string(o.get("type"))]
+	switch text := o.get(t.key); {
 	case !isString(text):
-	case kind == `"summary_text"`:
-		w.text("response.reasoning_summary_text", "text", text, at)
-	case kind == `"reasoning_text"`:
-		w.text("response.reasoning_text", "text", text, at)
-	case kind == `"output_text"`:
+	case t.event == saidEvents:
 		w.outputText(o, text, at)
+	default:
+		w.text(t.event, t.key, text, at)
 	}
 	w.event(event+".done", p.about(index, member{"part", val}))
 }
