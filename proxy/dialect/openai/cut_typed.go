@@ -95,14 +95,7 @@ func (r *liveResponse) add(name, data []byte) bool {
 		}
 		return true
 	case "response.output_item.added", "response.output_item.done":
-		it := r.item(o)
-		if it == nil || !isObject(o.get("item")) {
-			return it != nil
-		}
-		if it.o, _ = members(o.get("item")); strings.HasSuffix(kind, "done") {
-			it.done = o.get("item")
-		}
-		return true
+		return r.addItem(kind, o)
 	}
 	if strings.Contains(kind, "_part.") {
 		return r.addPart(kind, o)
@@ -127,6 +120,26 @@ func (r *liveResponse) item(o object) *liveItem {
 	}
 	r.items = append(r.items, it)
 	return it
+}
+
+// addItem adds an event of an item that begins or ends.
+func (r *liveResponse) addItem(kind string, o object) bool {
+	val := o.get("item")
+	if !isObject(val) {
+		return true
+	}
+	it := r.item(o)
+	if it == nil {
+		return false
+	}
+	it.o, _ = members(val)
+	if t := streamedText[string(it.o.get("type"))]; isString(it.o.get(t.key)) {
+		it.text = liveText{streamed: t, written: bytes.Clone(inside(it.o.get(t.key)))}
+	}
+	if strings.HasSuffix(kind, ".done") {
+		it.done = val
+	}
+	return true
 }
 
 // part is the part that an event is about, likewise.
@@ -284,39 +297,56 @@ func (w *typedEvents) shutItem(it *liveItem) {
 	if !isString(at.item) {
 		at.item = []byte(`""`)
 	}
-	slices.SortStableFunc(it.parts, func(a, b *livePart) int { return a.index - b.index })
-	for _, summary := range []bool{true, false} {
-		var parts []byte
-		for _, p := range it.parts {
-			if p.summary != summary {
-				continue
-			}
-			w.shutPart(p, at)
-			parts = append(append(parts, ','), p.done...)
-		}
-		switch {
-		case parts == nil:
-		case summary:
-			it.o.set("summary", list(parts))
-		default:
-			it.o.set("content", list(parts))
-		}
+	if w.shutParts(it, at); it.text.key != "" {
+		w.shutText(it, at)
 	}
-	if t := &it.text; t.key != "" {
-		if it.o.set(t.key, t.value()); !t.ended {
-			w.event(t.event+".done", at.about("", member{t.key, t.value()}))
-		}
+	status := `"incomplete"`
+	if it.text.ended {
+		status = `"completed"`
 	}
-	it.o.set("status", []byte(`"incomplete"`))
+	it.o.set("status", []byte(status))
 	it.done = it.o.appendTo(nil)
 	w.event("response.output_item.done", object{{"output_index", at.output}, {"item", it.done}})
 }
 
-// shutPart ends a part that is open.
-func (w *typedEvents) shutPart(p *livePart, at place) {
-	if p.done != nil {
+// shutText ends the text that an item is.
+func (w *typedEvents) shutText(it *liveItem, at place) {
+	t := &it.text
+	it.o.set(t.key, t.value())
+	if t.ended {
 		return
 	}
+	done := at.about("", member{t.key, t.value()})
+	if name := it.o.get("name"); t.event == argumentsEvents && isString(name) {
+		done = done.and("name", name)
+	}
+	w.event(t.event+".done", done)
+}
+
+// shutParts ends the parts of an item.
+func (w *typedEvents) shutParts(it *liveItem, at place) {
+	slices.SortStableFunc(it.parts, func(a, b *livePart) int { return a.index - b.index })
+	var content, summary []byte
+	for _, p := range it.parts {
+		if p.done == nil {
+			w.shutPart(p, at)
+		}
+		if p.summary {
+			summary = append(append(summary, ','), p.done...)
+		} else {
+			content = append(append(content, ','), p.done...)
+		}
+	}
+	if summary != nil {
+		it.o.set("summary", list(summary))
+	}
+	if content != nil {
+		it.o.set("content", list(content))
+	}
+}
+
+// shutPart ends a part.
+func (w *typedEvents) shutPart(p *livePart, at place) {
 	event, index := "response.content_part", "content_index"
 	if p.summary {
 		event, index = "response.reasoning_summary_part", "summary_index"

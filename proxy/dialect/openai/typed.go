@@ -92,7 +92,7 @@ type streamed struct{ key, event string }
 
 // streamedText names, for the types of item that are one text, the text's member and its events.
 var streamedText = map[string]streamed{
-	`"function_call"`:         {"arguments", "response.function_call_arguments"},
+	`"function_call"`:         {"arguments", argumentsEvents},
 	`"mcp_call"`:              {"arguments", "response.mcp_call_arguments"},
 	`"custom_tool_call"`:      {"input", "response.custom_tool_call_input"},
 	`"code_interpreter_call"`: {"code", "response.code_interpreter_call_code"},
@@ -106,7 +106,10 @@ var partText = map[string]streamed{
 	`"summary_text"`:   {"text", "response.reasoning_summary_text"},
 }
 
-const saidEvents = "response.output_text"
+const (
+	saidEvents      = "response.output_text"
+	argumentsEvents = "response.function_call_arguments"
+)
 
 // body streams what an item holds, between its added and its done.
 func (w *typedEvents) body(kind string, o object, p place) {
