@@ -1,29 +1,47 @@
 package wire
 
-// classes are a tariff's prices, each with what it is where nobody says.
-func (t *Tariff) classes() [10]struct{ price, like *int64 } {
-	return [...]struct{ price, like *int64 }{
-		{&t.Input, nil}, {&t.CachedInput, &t.Input}, {&t.CacheWrite, &t.Input}, {&t.CacheWriteHour, &t.CacheWrite},
-		{&t.AudioInput, &t.Input}, {&t.ImageInput, &t.Input},
-		{&t.Output, nil}, {&t.Reasoning, &t.Output}, {&t.AudioOutput, &t.Output}, {&t.ImageOutput, &t.Output},
+// Class is one kind of token that has a price of its own.
+type Class struct {
+	Name  string // as the catalog calls it
+	Price *int64 // pico-USD for each token; negative is unknown
+	Like  *int64 // the price that holds where nobody says; nil for none
+}
+
+// Classes are a tariff's prices, each after the one that it is like.
+func (t *Tariff) Classes() [10]Class {
+	return [...]Class{
+		{"input", &t.Input, nil}, {"cached_input", &t.CachedInput, &t.Input}, {"cache_write", &t.CacheWrite, &t.Input},
+		{"cache_write_hour", &t.CacheWriteHour, &t.CacheWrite}, {"audio_input", &t.AudioInput, &t.Input}, {"image_input", &t.ImageInput, &t.Input},
+		{"output", &t.Output, nil}, {"reasoning", &t.Reasoning, &t.Output},
+		{"audio_output", &t.AudioOutput, &t.Output}, {"image_output", &t.ImageOutput, &t.Output},
 	}
 }
 
-// settle fills in what follows from other prices.
+// SilentTariff is a tariff that says nothing.
+func SilentTariff() Tariff { return silent }
+
+// Settle fills in what follows from other prices of the tariff, and before that what the tariff below a tier says; below is
+// as its author wrote it, and nil for a tariff that is no tier.
+func (t *Tariff) Settle(below *Tariff) {
+	if below != nil {
+		t.follow(below)
+	}
+	t.settle()
+}
+
 func (t *Tariff) settle() {
-	for _, c := range t.classes() {
-		if *c.price < 0 && c.like != nil {
-			*c.price = *c.like
+	for _, c := range t.Classes() {
+		if *c.Price < 0 && c.Like != nil {
+			*c.Price = *c.Like
 		}
 	}
 }
 
-// follow fills in what the tariff below a tier says.
 func (t *Tariff) follow(below *Tariff) {
-	of := below.classes()
-	for i, c := range t.classes() {
-		if *c.price < 0 {
-			*c.price = *of[i].price
+	of := below.Classes()
+	for i, c := range t.Classes() {
+		if *c.Price < 0 {
+			*c.Price = *of[i].Price
 		}
 	}
 }
