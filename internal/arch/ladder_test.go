@@ -113,5 +113,6 @@ var ladder = map[string]row{
 	"internal/e2e":           {rung: 5},
 	"internal/e2e/sdk":       {rung: 5},
 	"internal/tools/o200k":   {rung: 5},
+	"internal/tools/prices":  {rung: 5},
 	"internal/tools/testsum": {rung: 5},
 }
