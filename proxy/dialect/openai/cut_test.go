@@ -186,7 +186,7 @@ func TestAppendCutAsTheProviderWrites(t *testing.T) {
 	const usage = `"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":11,"total_tokens":31,"prompt_tokens_details":{"cached_tokens":5},"completion_tokens_details":{"reasoning_tokens":2}}}`
 	const over = `"finish_reason":"length"}]}`
 	for begun, want := range map[string]string{
-		head + `"choices":[{"index":3,"delta":{"content":"a"}}]}`: string(sse(head+`"choices":[{"index":3,"delta":{},"logprobs":null,`+over, head+usage, `[DONE]`)),
+		head + `"choices":[{"index":3,"delta":{"content":"a"}}]}`:           string(sse(head+`"choices":[{"index":3,"delta":{},"logprobs":null,`+over, head+usage, `[DONE]`)),
 		head + `"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`: string(sse(head+usage, `[DONE]`)),
 		head + usage: string(sse(head+`"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`,
 			head+`"choices":[{"index":0,"delta":{},"logprobs":null,`+over, `[DONE]`)), // which is told but once
