@@ -23,25 +23,31 @@ type target struct{ provider, model string }
 // New is the table of a catalog.
 func New(c *wire.Catalog) *Table {
 	t := &Table{own: make(map[target][]wire.Price, len(c.Prices)), lists: map[string]string{}}
-	sorted := slices.Clone(c.Prices)
-	slices.SortStableFunc(sorted, func(a, b wire.Price) int {
+	sorted := make([]int32, len(c.Prices))
+	for i := range sorted {
+		sorted[i] = int32(i)
+	}
+	slices.SortStableFunc(sorted, func(i, j int32) int {
+		a, b := &c.Prices[i], &c.Prices[j]
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model), a.From.Compare(b.From))
 	})
-	for first := 0; first < len(sorted); {
-		of := target{sorted[first].Provider, sorted[first].Model}
-		end := first + 1
-		for end < len(sorted) && (target{sorted[end].Provider, sorted[end].Model}) == of {
-			end++
+	var said []byte // all that the prices say
+	for _, i := range sorted {
+		p := &c.Prices[i]
+		of := target{p.Provider, p.Model}
+		if before := t.own[of]; before != nil {
+			t.own[of] = append(before, *p)
+		} else {
+			t.own[of] = c.Prices[i : i+1 : i+1]
 		}
-		t.own[of] = sorted[first:end:end]
-		first = end
+		said = appendPrice(said, p)
 	}
 	for i := range c.Providers {
 		if list := List(&c.Providers[i]); list != "" {
 			t.lists[c.Providers[i].Name] = list
 		}
 	}
-	t.digest = t.sum(sorted)
+	t.digest = t.sum(said)
 	return t
 }
 
@@ -67,12 +73,8 @@ func (t *Table) Digest() string {
 	return t.digest
 }
 
-// sum digests the catalog's prices, and the built-in table as far as a provider has a list in it.
-func (t *Table) sum(sorted []wire.Price) string {
-	var b []byte
-	for i := range sorted {
-		b = appendPrice(b, &sorted[i])
-	}
+// sum digests what the catalog's prices say, and the built-in table as far as a provider has a list in it.
+func (t *Table) sum(b []byte) string {
 	if len(t.lists) > 0 {
 		b = append(b, prices.Digest()...)
 		names := make([]string, 0, len(t.lists))
