@@ -10,23 +10,25 @@ import (
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy/budget"
 )
 
 // Status is what a node tells about itself on GET /status.
 type Status struct {
-	Node     string         `json:"node"`
-	Version  string         `json:"version"`
-	Ready    bool           `json:"ready"`
-	Reason   string         `json:"reason,omitempty"`
-	Bundle   *statusBundle  `json:"bundle"`
-	Refused  *Refusal       `json:"refused"`
-	InFlight int64          `json:"in_flight"`
-	Targets  []statusTarget `json:"targets"`
-	Policies []statusPolicy `json:"policies,omitempty"`
-	Cache    statusCache    `json:"cache"`
-	Origin   any            `json:"origin,omitempty"`
-	Spool    any            `json:"spool,omitempty"`
-	Notes    []string       `json:"notes,omitempty"`
+	Node     string          `json:"node"`
+	Version  string          `json:"version"`
+	Ready    bool            `json:"ready"`
+	Reason   string          `json:"reason,omitempty"`
+	Bundle   *statusBundle   `json:"bundle"`
+	Refused  *Refusal        `json:"refused"`
+	InFlight int64           `json:"in_flight"`
+	Targets  []statusTarget  `json:"targets"`
+	Policies []statusPolicy  `json:"policies,omitempty"`
+	Cache    statusCache     `json:"cache"`
+	Origin   any             `json:"origin,omitempty"`
+	Spool    any             `json:"spool,omitempty"`
+	Budgets  []budget.Status `json:"budgets,omitempty"`
+	Notes    []string        `json:"notes,omitempty"`
 }
 
 type statusBundle struct {
@@ -196,6 +198,9 @@ func (s *Server) status(o AdminOptions) *Status {
 	}
 	if o.Spool != nil {
 		st.Spool = o.Spool()
+	}
+	if s.o.Budgets != nil {
+		st.Budgets = s.o.Budgets.Status()
 	}
 	snap := s.snap.Load()
 	if snap.Digest == "" {

@@ -32,6 +32,7 @@ type plan struct {
 	version  *version
 	next     int    // fallback to go on with
 	tried    uint64 // targets of version
+	whole    bool   // a provider that does not want to stream was found
 	barred   uint64 // those that do not want to be asked again
 	made     int    // attempts at version
 	attempts int    // at the request
@@ -155,13 +156,12 @@ func (x *exchange) noTarget() *dialect.Error {
 func (x *exchange) tryTarget(t *target) (failure *dialect.Error, again bool) {
 	record := &x.tries[x.plan.attempts-1]
 	record.version, record.target = x.plan.version, t
-	if !x.up.enter(t) {
-		failure = fail(codeOverloaded, "", "provider "+t.provider.Name+" has as many requests under way as its limits allow; try again later")
-		record.result = failure.Code
-		return failure, true
-	}
 	began := time.Now()
-	failure, again = x.send(t, began)
+	failure, again = x.askTarget(t, began)
+	if failure != nil && x.gathers && failure.Status == 400 { // some accounts may not stream
+		x.plan.whole = true
+		failure, again = x.askTarget(t, began)
+	}
 	took := time.Since(began)
 	record.took = took
 	if x.up.target != t { // the hedge won
@@ -175,6 +175,18 @@ func (x *exchange) tryTarget(t *target) (failure *dialect.Error, again bool) {
 		record.result = failure.Code
 	}
 	return failure, again
+}
+
+// askTarget sends the request to a target that has room for it, if it can be paid for.
+func (x *exchange) askTarget(t *target, began time.Time) (failure *dialect.Error, again bool) {
+	if !x.up.enter(t) {
+		return fail(codeOverloaded, "", "provider "+t.provider.Name+" has as many requests under way as its limits allow; try again later"), true
+	}
+	if failure, again = x.charge(t); failure != nil {
+		x.up.leave(route.Neutral, 0)
+		return failure, again
+	}
+	return x.send(t, began)
 }
 
 // send sends the request to a target and takes the answer, or the beginning of a stream.
@@ -207,7 +219,10 @@ func (x *exchange) send(t *target, began time.Time) (failure *dialect.Error, aga
 	if x.op == dialect.OpOther {
 		return x.openRaw(t)
 	}
-	if x.streaming && isEventStream(x.up.call.ContentType()) {
+	if x.asksStream() && isEventStream(x.up.call.ContentType()) {
+		if x.gathers {
+			return x.takeGathered(t)
+		}
 		return x.openStream(t)
 	}
 	return x.takeWhole(t)
@@ -263,6 +278,10 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 	if x.usage, err = x.s.o.Dialects.For(x.up.op).Whole(x.up.op, out); err != nil {
 		return x.failed(err)
 	}
+	c := &x.up.charge
+	if c.whole = true; !x.usage.Known {
+		c.whole, c.came = false, int64(len(out))/bytesPerToken
+	}
 	x.describeEntry(t)
 	if x.up.op != x.op {
 		if failure, again := x.translateWhole(out); failure != nil {
@@ -276,7 +295,7 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 	}
 	if !x.op.Counts() { // which cost nothing
 		b := x.bill()
-		b.book(x.usage, t)
+		b.book(x.usage, t, c)
 	}
 	x.entry = x.keepWhole(out)
 	x.endFlight(x.entry, nil)
@@ -285,6 +304,12 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 
 // failed turns a broken attempt into the client's error, and the target's reputation.
 func (x *exchange) failed(err error) (failure *dialect.Error, again bool) {
+	switch {
+	case errors.Is(err, upstream.ErrRefused), errors.Is(err, upstream.ErrBusy), errors.Is(err, upstream.ErrRequest):
+		x.up.charge.release()
+	default:
+		x.waste(x.up.target)
+	}
 	if errors.Is(err, upstream.ErrAborted) || errors.Is(err, upstream.ErrTimeout) && x.remaining(time.Hour) <= 0 {
 		x.up.leave(route.Neutral, 0)
 		return x.leftEarly(), false
@@ -334,6 +359,7 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 
 // refused deals with an answer that is not 2xx.
 func (x *exchange) refused(t *target, status int) (failure *dialect.Error, again bool) {
+	x.up.charge.release()
 	retryAfter, who := retryAfterOf(&x.up.call), "provider "+t.provider.Name
 	refusal := x.readRefusal(t, status)
 	if retryAfter == 0 {

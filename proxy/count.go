@@ -25,6 +25,9 @@ func (x *exchange) serveCount() *dialect.Error {
 	if e := x.checkKept(); e != nil {
 		return e
 	}
+	if e := x.throttle(); e != nil {
+		return e
+	}
 	if e := x.decide(); e != nil { // what a policy hides from providers is hidden here, too
 		return e
 	}

@@ -192,7 +192,11 @@ func appendTargets(dst []abi.Target, v *version, now time.Time) []abi.Target {
 		t := &v.targets[i]
 		row := abi.Target{
 			Name: bytesOf(t.Name), Region: bytesOf(t.provider.Region), InFlight: uint32(max(0, t.live.InFlight())),
-			TTFT: uint32(min(t.live.FirstByte().Microseconds(), 1<<32-1)), PriceIn: nanoPerThousand(t.price.Known, t.price.Input), PriceOut: nanoPerThousand(t.price.Known, t.price.Output),
+			TTFT: uint32(min(t.live.FirstByte().Microseconds(), 1<<32-1))}
+		if in, out := t.price.Tokens(); t.price.Known(now) {
+			row.PriceIn, row.PriceOut = nanoPerThousand(in), nanoPerThousand(out)
+		} else {
+			row.PriceIn, row.PriceOut = noPrice, noPrice
 		}
 		if t.live.Healthy(now) {
 			row.Flags = abi.TargetHealthy
@@ -205,12 +209,15 @@ func appendTargets(dst []abi.Target, v *version, now time.Time) []abi.Target {
 	return dst
 }
 
+// noPrice stands for a price that nobody knows.
+const noPrice = 1<<32 - 1
+
 // nanoPerThousand turns pico-USD per token into nano-USD per 1,000 tokens, which is the same number.
-func nanoPerThousand(known bool, pico int64) uint32 {
-	if !known || pico < 0 {
-		return 1<<32 - 1
+func nanoPerThousand(pico int64) uint32 {
+	if pico < 0 {
+		return noPrice
 	}
-	return uint32(min(pico, 1<<32-2))
+	return uint32(min(pico, noPrice-1))
 }
 
 // standing is what a list of actions may change, to put it back if the list turns out to be wrong.

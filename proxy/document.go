@@ -113,6 +113,7 @@ type decided struct {
 	uri, head []byte
 	user      []byte
 	session   []byte
+	tags      []byte
 
 	rules  cacheRules
 	forced []byte
@@ -282,7 +283,7 @@ func (x *exchange) recall() bool {
 		return false
 	}
 	x.doc = x.known.doc
-	x.units.User, x.units.Session, x.units.Request = d.user, d.session, x.id.bytes()
+	x.units.User, x.units.Session, x.units.Request, x.tags = d.user, d.session, x.id.bytes(), d.tags
 	x.readRef()
 	x.rules, x.forced, x.model, x.version, x.why, x.exp, x.arm = d.rules, d.forced, d.model, d.version, d.why, d.exp, d.arm
 	x.key, x.recalled = d.key, d
@@ -341,6 +342,6 @@ func (x *exchange) remember() {
 	}
 	x.known.last.Store(&decided{
 		snap: x.snap, who: x.who, uri: bytes.Clone(x.ctx.Request.Header.RequestURI()), head: bytes.Clone(x.ctx.Request.Header.RawHeaders()),
-		user: bytes.Clone(x.units.User), session: bytes.Clone(x.units.Session), rules: x.rules, forced: bytes.Clone(x.forced), resolved: d, key: x.key, keyless: x.changed(),
+		user: bytes.Clone(x.units.User), session: bytes.Clone(x.units.Session), tags: bytes.Clone(x.tags), rules: x.rules, forced: bytes.Clone(x.forced), resolved: d, key: x.key, keyless: x.changed(),
 	})
 }

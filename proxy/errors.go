@@ -30,6 +30,8 @@ var (
 	codeBodyTooLarge     = code{"body_too_large", 413}
 	codeHeadersTooLarge  = code{"headers_too_large", 431}
 	codeRateLimited      = code{"rate_limited", 429}
+	codeBudgetExhausted  = code{"budget_exhausted", 429}
+	codeUnpriced         = code{"unpriced", 403}
 	codeNoTarget         = code{"no_target", 503}
 	codeUpstreamError    = code{"upstream_error", 502}
 	codeUpstreamTimeout  = code{"upstream_timeout", 504}

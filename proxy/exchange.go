@@ -12,6 +12,8 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/downstream"
+	"github.com/wedge-proxy/wedge/proxy/price"
+	"github.com/wedge-proxy/wedge/proxy/rate"
 	"github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/stream"
 )
@@ -49,11 +51,15 @@ type exchange struct {
 	ownUp  upcall
 	watch  downstream.Watch
 	keyBuf []byte `wedge:"kept"`
+	tagBuf []byte `wedge:"kept"`
 	body   []byte `wedge:"kept"` // what goes upstream
 	lines  []byte `wedge:"kept"` // its header lines
 	path   []byte `wedge:"kept"` // and its path
 	out    []byte `wedge:"kept"` // a whole answer, or the last part of a stream
 	tries  [maxTries]try
+
+	accounts  [maxAccounts]*budget.Account
+	promptBuf dialect.Prompt `wedge:"kept"`
 }
 
 // state is what release makes zero.
@@ -82,7 +88,9 @@ type state struct {
 	ref             []byte         // the model reference
 	form            form           // where a form names it
 	units           catalog.Units
-	model           *catalog.Model // nil for a direct reference
+	tags            []byte          // k=v,k=v, sorted
+	prompt          *dialect.Prompt // what it says, once somebody wanted to know
+	model           *catalog.Model  // nil for a direct reference
 	version         *version
 	why             string // how the version was chosen
 	exp             *catalog.Experiment
@@ -91,6 +99,8 @@ type state struct {
 	forced          []byte // x-wedge-provider
 	timeout         time.Time
 	timed           bool // by the client
+	ticket          rate.Ticket
+	limited         bool // the ticket was taken
 
 	// What the cache said.
 	rules  cacheRules
@@ -102,9 +112,12 @@ type state struct {
 
 	// How the answer was got.
 	flight   *stream.Flight
-	alone    bool // own and ownUp were used
-	leads    bool // of a shared flight that has not ended yet
-	hurried  bool // there was no time for another attempt
+	alone    bool            // own and ownUp were used
+	leads    bool            // of a shared flight that has not ended yet
+	hurried  bool            // there was no time for another attempt
+	gathers  bool            // the provider is asked for a stream, and the client wants the answer whole
+	short    *budget.Account // which had no money
+	spared   *budget.Account // which the request is not held against
 	reader   stream.Reader
 	up       *upcall
 	watched  bool
@@ -119,6 +132,9 @@ type state struct {
 	carries    bool   // the request may hold what another dialect's provider signed
 	dropped    string // fields of the request that the answering target's dialect has no word for
 	cost       int64
+	counts     dialect.Usage // that the cost was counted from
+	wasted     int64         // nano-USD: attempts whose answer nobody got
+	guessed    bool          // the cost is an estimate: the provider does not tell what it billed
 	status     int
 	sent       int64
 	overhead   time.Duration // the node's own share until the first byte
@@ -139,7 +155,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 	x.conn = downstream.From(ctx.Conn())
 	x.start = time.Now()
 	x.id = s.ids.next()
-	x.cost = budget.Unknown
+	x.cost = price.Unknown
 	x.status = fasthttp.StatusOK
 	return x
 }
@@ -162,11 +178,13 @@ func (x *exchange) release() {
 		x.ownUp.reset()
 		x.own = stream.Flight{}
 	}
-	for _, b := range [...]*[]byte{&x.keyBuf, &x.body, &x.lines, &x.path, &x.out} {
+	x.accounts = [maxAccounts]*budget.Account{}
+	for _, b := range [...]*[]byte{&x.tagBuf, &x.promptBuf.Scratch, &x.keyBuf, &x.body, &x.lines, &x.path, &x.out} {
 		if *b = (*b)[:0]; cap(*b) > keptMost {
 			*b = nil
 		}
 	}
+	x.promptBuf = dialect.Prompt{Scratch: x.promptBuf.Scratch}
 	clear(x.tries[:min(x.plan.attempts, maxTries)])
 	x.state = state{}
 	exchanges.Put(x)

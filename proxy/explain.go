@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 )
 
 // record is what is remembered of a finished request: every decision with its reason, no text.
@@ -36,7 +36,11 @@ type facts struct {
 	cache, reason, provider, target, digest string
 	cacheKey                                [32]byte
 	usage                                   dialect.Usage
-	cost, bytes                             int64
+	cost, bytes, saved, waste               int64
+	guessed                                 bool
+	prices                                  string
+	priced                                  *price.Price  // nil where no provider was paid for the answer
+	counts                                  dialect.Usage // that the cost was counted from
 	status, attempts                        int
 	code, message, dropped                  string
 }
@@ -122,6 +126,7 @@ type explanation struct {
 	Dropped    string            `json:"dropped,omitempty"`
 	Usage      json.RawMessage   `json:"usage,omitempty"`
 	CostUSD    *float64          `json:"cost_usd,omitempty"`
+	Cost       *explainedCost    `json:"cost,omitempty"`
 	Timing     explainedTiming   `json:"timing_ms"`
 	Bytes      int64             `json:"bytes"`
 }
@@ -157,6 +162,23 @@ type explainedTry struct {
 	Result   string  `json:"result"`
 	Status   int     `json:"status,omitempty"`
 	TookMS   float64 `json:"took_ms"`
+}
+
+// explainedCost is how a cost came about, in USD.
+type explainedCost struct {
+	Estimated bool            `json:"estimated,omitempty"` // the provider did not tell what it billed
+	List      float64         `json:"list_usd"`            // without the provider's own prompt cache
+	Discount  float64         `json:"discount_usd"`        // what that cache saved
+	Saved     float64         `json:"saved_usd"`           // by the node's cache, or by sharing the answer of an equal request
+	Waste     float64         `json:"waste_usd"`           // besides: attempts, hedges and shadows whose answer nobody got
+	Prices    string          `json:"prices"`              // the digest of the prices
+	Lines     []explainedLine `json:"lines,omitempty"`
+}
+
+type explainedLine struct {
+	What  string  `json:"what"`
+	Count int64   `json:"count"`
+	USD   float64 `json:"usd"`
 }
 
 type explainedTiming struct {
@@ -196,9 +218,24 @@ func (r *record) explain() *explanation {
 	if r.usage.Known {
 		e.Usage = appendUsage(nil, &r.usage)
 	}
-	if r.cost != budget.Unknown {
+	if r.cost != price.Unknown {
 		usd := float64(r.cost) / 1e9
 		e.CostUSD = &usd
+		e.Cost = r.explainCost()
 	}
 	return e
+}
+
+func (r *record) explainCost() *explainedCost {
+	usd := func(nano int64) float64 { return float64(nano) / 1e9 }
+	c := &explainedCost{Estimated: r.guessed, Saved: usd(r.saved), Waste: usd(r.waste), Prices: r.prices}
+	if r.priced == nil {
+		return c
+	}
+	list := r.priced.Bill(&r.counts, r.start).List
+	c.List, c.Discount = usd(list), usd(max(0, list-r.cost))
+	for _, l := range r.priced.Lines(&r.counts, r.start) {
+		c.Lines = append(c.Lines, explainedLine{l.What, l.Count, usd(l.Nano)})
+	}
+	return c
 }

@@ -5,8 +5,8 @@ import (
 
 	"github.com/wedge-proxy/wedge/internal/bytesx"
 	"github.com/wedge-proxy/wedge/internal/obs"
-	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 )
 
 // statusGone is what metrics and logs call a request whose client left before its answer's end.
@@ -16,6 +16,7 @@ const statusGone = 499
 // is the exchange over. What the provider's call learnt goes back in upcall.leave and upcall.finish.
 func (x *exchange) finish() {
 	x.leaveFlight()
+	x.endTicket()
 	if x.gone {
 		x.status = statusGone
 	}
@@ -75,7 +76,7 @@ func (x *exchange) describe(r *record) {
 	r.facts = facts{
 		id: x.id.text, start: x.start, took: x.overhead, op: x.op, stream: x.streaming, status: x.status, bytes: x.sent,
 		why: x.why, cache: x.cache.String(), reason: x.reason, usage: x.usage, cost: x.cost, overhead: x.overhead,
-		upstream: x.upstream, firstToken: x.firstToken, attempts: x.plan.attempts, digest: x.snap.Digest, dropped: x.dropped,
+		upstream: x.upstream, firstToken: x.firstToken, attempts: x.plan.attempts, saved: x.saved(), waste: x.wasted, guessed: x.guessed, digest: x.snap.Digest, dropped: x.dropped,
 	}
 	if x.streamed || !x.cache.hit() { // a hit is over when its first byte is
 		r.took = time.Since(x.start)
@@ -114,6 +115,9 @@ func (x *exchange) describe(r *record) {
 		t := &x.tries[i]
 		r.tries[i] = triedRecord{t.version.Version.Version.Version, t.target.Name, t.target.provider.Name, t.result, t.status, t.took}
 	}
+	if r.prices = x.snap.prices.Digest(); x.cost > 0 && x.answered != nil {
+		r.priced, r.counts = x.answered.price, x.counts
+	}
 	r.policies = r.policies[:0]
 	if x.ruling != nil {
 		for i, p := range x.ruling.chain.policies {
@@ -123,6 +127,6 @@ func (x *exchange) describe(r *record) {
 		}
 	}
 	if x.op == dialect.OpOther && x.cost == 0 {
-		r.cost = budget.Unknown
+		r.cost = price.Unknown
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 	"github.com/wedge-proxy/wedge/proxy/stream"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
@@ -121,8 +122,10 @@ func (x *exchange) follow() (done bool, e *dialect.Error) {
 // openFlight lets the answer flow to everyone.
 func (x *exchange) openFlight(first []byte, err error) {
 	x.leads = false
-	billed := x.bill()
-	x.up.billed = &billed
+	if x.op != dialect.OpOther || x.up.meter != nil {
+		billed := x.bill()
+		x.up.billed = &billed
+	}
 	if !x.up.raw {
 		x.up.heartbeat = x.s.o.Heartbeat
 	}
@@ -139,7 +142,7 @@ func (x *exchange) endFlight(entry *cache.Entry, failure *dialect.Error) {
 	switch {
 	case entry != nil:
 		x.flight.Finish(entry, nil)
-	case failure == nil || x.up.call.Aborted() || x.late() || x.hurried:
+	case failure == nil || failure.Code == codeBudgetExhausted.name || failure.Code == codeUnpriced.name || x.up.call.Aborted() || x.late() || x.hurried:
 		x.flight.Finish(nil, stream.ErrHandover)
 	default:
 		x.flight.Finish(nil, failure)
@@ -154,6 +157,9 @@ func (x *exchange) leaveFlight() {
 	x.cancelAlarm()
 	if x.flight != nil {
 		x.flight.Leave(&x.reader)
+		if c := &x.ownUp.charge; x.alone && x.cost == price.Unknown && c.booked {
+			x.cost, x.counts, x.guessed = c.cost, c.counts, c.estimated
+		}
 		x.flight, x.up = nil, nil
 	}
 }

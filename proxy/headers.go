@@ -8,9 +8,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wedge-proxy/wedge/internal/bytesx"
-	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -22,6 +22,7 @@ var (
 	headerCache          = []byte("X-Wedge-Cache")
 	headerTimeout        = []byte("X-Wedge-Timeout")
 	headerProvider       = []byte("X-Wedge-Provider")
+	headerTags           = []byte("X-Wedge-Tags")
 	headerResume         = []byte("X-Wedge-Resume")
 	headerRequestID      = []byte("X-Request-Id")
 	headerWedgeID        = []byte("X-Wedge-Request-Id")
@@ -102,6 +103,9 @@ func (x *exchange) readControls() *dialect.Error {
 	}
 	if v := h.PeekBytes(headerResume); len(v) > 0 && string(v) != "on" { // no stream tells what could be named here
 		return fail(codeResumeLost, "", "this node keeps nothing of the stream that x-wedge-resume names; send the request anew, without the header")
+	}
+	if e := x.readTags(); e != nil {
+		return e
 	}
 	if enc := h.ContentEncoding(); len(enc) > 0 && !bytes.EqualFold(enc, []byte("identity")) {
 		return fail(codeInvalidRequest, "", "the request body is encoded; send it without content-encoding")
@@ -316,7 +320,7 @@ func (x *exchange) appendUpstreamPath(dst []byte, t *target, op dialect.Op) []by
 	if op == dialect.OpOther {
 		dst = append(dst, bytes.TrimPrefix(x.ctx.Path(), []byte("/v1"))...)
 	} else {
-		dst = x.s.o.Dialects.For(op).AppendPath(dst, op, t.Model, x.streaming)
+		dst = x.s.o.Dialects.For(op).AppendPath(dst, op, t.Model, x.asksStream())
 	}
 	if q := p.without(x.query()); len(q) > 0 && op == x.op {
 		dst = append(append(dst, separator(dst)), q...)
@@ -364,6 +368,7 @@ func (x *exchange) setOwnHeaders(h *fasthttp.ResponseHeader) {
 	}
 	x.setAge(h)
 	x.setTimes(h)
+	x.setRates(h)
 	x.setRuledHeaders(h)
 }
 
@@ -382,9 +387,9 @@ func (x *exchange) setSharedHeaders(h *fasthttp.ResponseHeader) {
 	if x.cache != cacheNone {
 		h.SetCanonical(headerCache, bytesOf(x.cache.String()))
 	}
-	if x.cost != budget.Unknown {
+	if x.cost != price.Unknown {
 		var b [32]byte
-		h.SetCanonical(headerCost, budget.AppendUSD(b[:0], x.cost))
+		h.SetCanonical(headerCost, price.AppendUSD(b[:0], x.cost))
 	}
 	if x.op == dialect.OpOther {
 		return

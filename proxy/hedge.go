@@ -12,6 +12,7 @@ import (
 // hedge is a second attempt that policies ask for when the first one is slow.
 type hedge struct {
 	target *target
+	charge charge
 	after  time.Duration
 	tried  uint64 // the plan's, without the hedge
 	begun  atomic.Bool
@@ -41,9 +42,15 @@ func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
 	if h == nil {
 		return t, t.provider.endpoint.Do(&x.up.call, ask)
 	}
+	h.charge = charge{price: h.target.price, begun: x.start, asked: x.askedTokens()}
+	if !x.holdFor(&h.charge, x.plan.version, h.target, !x.asksStream()) { // one attempt is what can be paid for
+		x.plan.tried = h.tried
+		return t, t.provider.endpoint.Do(&x.up.call, ask)
+	}
 	second := *ask
 	body, lost, failure := x.appendBodyFor(nil, x.plan.version, h.target)
 	if failure != nil { // it cannot say what the first one can
+		h.charge.release()
 		x.plan.tried = h.tried
 		return t, t.provider.endpoint.Do(&x.up.call, ask)
 	}
@@ -73,6 +80,7 @@ func (h *hedge) begin() bool {
 // settleHedge writes down what became of the two attempts, and counts the one that was not needed out.
 func (x *exchange) settleHedge(h *hedge, won bool, err error) {
 	if !h.begun.Load() {
+		h.charge.release()
 		x.plan.tried = h.tried
 		return
 	}
@@ -84,7 +92,12 @@ func (x *exchange) settleHedge(h *hedge, won bool, err error) {
 		loser, result = x.up.target, "ok"
 		x.tries[x.plan.attempts-1].result = "overtaken"
 		x.up.target = h.target
+		x.up.charge, h.charge = h.charge, x.up.charge
 	}
+	b := x.bill()
+	b.counted, b.waste = 0, true
+	b.book(dialect.Usage{}, loser, &h.charge) // it was sent, and may be billed
+	x.wasted += max(0, h.charge.cost)
 	loser.provider.gate.Leave()
 	loser.live.Release(route.Neutral, time.Now(), 0)
 	x.plan.attempts++

@@ -10,9 +10,9 @@ import (
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/policy"
 	"github.com/wedge-proxy/wedge/policy/abi"
-	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 )
 
 // errPolicy says that a policy which must see an answer could not.
@@ -269,7 +269,7 @@ func (x *exchange) tellDone(r *record) {
 		Input: uint32(r.usage.Input), Output: uint32(r.usage.Output), Cached: uint32(r.usage.Cached), Reasoning: uint32(r.usage.Reasoning),
 		CostNanoUSD: uint64(r.cost), Model: bytesOf(r.model), Version: bytesOf(r.version), Target: bytesOf(r.target), Flags: x.answerFlags(),
 	}
-	if r.cost == budget.Unknown {
+	if r.cost == price.Unknown {
 		view.CostNanoUSD = ^uint64(0)
 	}
 	for _, f := range [...]struct {

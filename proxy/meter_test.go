@@ -37,6 +37,10 @@ func (c *counted) Add(k usage.Key, v usage.Values) {
 	sum.Output += v.Output
 	sum.CostNano += v.CostNano
 	sum.Unpriced += v.Unpriced
+	sum.Estimated += v.Estimated
+	sum.ListNano += v.ListNano
+	sum.SavedNano += v.SavedNano
+	sum.WasteNano += v.WasteNano
 	c.rows[k] = sum
 	c.took += v.Took
 	if v.FirstToken > 0 {
@@ -97,7 +101,8 @@ func TestMeterCountsRequestsAndAnswers(t *testing.T) {
 	}
 	chat := func(model string) string { return string(chatBody(t, model)) }
 	ask("/v1/chat/completions", testKey, chat("cached"))
-	row := usage.Key{Hour: hour, Model: "cached", Version: "1.0.0", Key: "k", Provider: "one", Target: "one", Cache: "miss"}
+	prices := s.snap.Load().prices.Digest()
+	row := usage.Key{Hour: hour, Model: "cached", Version: "1.0.0", Key: "k", Provider: "one", Target: "one", Cache: "miss", Prices: prices}
 	rows := c.all(t, 1)
 	require.Len(t, rows, 1, "a request and its answer are one row: %v", rows)
 	got := rows[row]
@@ -107,26 +112,26 @@ func TestMeterCountsRequestsAndAnswers(t *testing.T) {
 
 	ask("/v1/chat/completions", testKey, chat("cached"))
 	row.Cache = "hit-memory"
-	assert.Equal(t, map[usage.Key]usage.Values{row: {Requests: 1}}, c.all(t, 1), "a hit consumes nothing")
+	assert.Equal(t, map[usage.Key]usage.Values{row: {Requests: 1, SavedNano: got.CostNano}}, c.all(t, 1), "a hit consumes nothing, and saves what it had cost")
 
 	ask("/v1/chat/completions", testKey, `{"model":"nowhere","messages":[]}`)
-	assert.Equal(t, map[usage.Key]usage.Values{{Hour: hour, Key: "k", Code: "unknown_model"}: {Requests: 1}}, c.all(t, 1))
+	assert.Equal(t, map[usage.Key]usage.Values{{Hour: hour, Key: "k", Code: "unknown_model", Prices: prices}: {Requests: 1}}, c.all(t, 1))
 
 	ask("/v1/chat/completions", otherKey, chat("cached")) // which nobody knows
 	ask("/v1/chat/completions", testKey, chat("one/n"))
-	row = usage.Key{Hour: hour, Model: "one/*", Version: "direct", Key: "k", Provider: "one", Target: "one", Cache: "bypass"}
+	row = usage.Key{Hour: hour, Model: "one/*", Version: "direct", Key: "k", Provider: "one", Target: "one", Cache: "bypass", Prices: prices}
 	rows = c.all(t, 1)
 	require.Contains(t, rows, row, rows)
 	assert.Equal(t, int64(1), rows[row].Unpriced, "nobody knows what it costs")
 	assert.Zero(t, rows[row].CostNano)
 
 	ask("/v1/chat/completions", testKey, chat("broken"))
-	row = usage.Key{Hour: hour, Model: "broken", Version: "1.0.0", Key: "k", Provider: "one", Target: "one", Cache: "bypass", Code: "upstream_error"}
+	row = usage.Key{Hour: hour, Model: "broken", Version: "1.0.0", Key: "k", Provider: "one", Target: "one", Cache: "bypass", Code: "upstream_error", Prices: prices}
 	assert.Equal(t, map[usage.Key]usage.Values{row: {Requests: 1}}, c.all(t, 1), "who failed is told")
 
 	ask("/v1/moderations", testKey, `{"model":"cached","input":"x"}`)
-	row = usage.Key{Hour: hour, Model: "cached", Version: "1.0.0", Key: "k", Provider: "one", Target: "one", Cache: "bypass"}
-	assert.Equal(t, map[usage.Key]usage.Values{row: {Requests: 1, Unpriced: 1}}, c.all(t, 1), "what is passed through is not read")
+	row = usage.Key{Hour: hour, Model: "cached", Version: "1.0.0", Key: "k", Provider: "one", Target: "one", Cache: "bypass", Prices: prices}
+	assert.Equal(t, map[usage.Key]usage.Values{row: {Requests: 1, Input: 8, CostNano: 2000, ListNano: 2000, Estimated: 2000}}, c.all(t, 1), "what does not tell its usage is estimated")
 	assert.Positive(t, c.took)
 }
 
@@ -158,9 +163,11 @@ func TestMeterTellsWhoLeft(t *testing.T) {
 	require.NoError(t, err)
 	time.Sleep(100 * time.Millisecond) // until the provider was asked
 	require.NoError(t, conn.Close())
-	for k := range c.all(t, 1) {
-		assert.Equal(t, wire.CodeClientGone, k.Code)
+	for k, v := range c.all(t, 1) {
 		assert.Equal(t, "slow", k.Model)
+		if v.Requests > 0 { // and not what the provider may bill all the same
+			assert.Equal(t, wire.CodeClientGone, k.Code)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 	"github.com/wedge-proxy/wedge/proxy/usage"
 )
 
@@ -105,33 +106,35 @@ type bill struct {
 	version *version
 	key     string
 	factors *factors
-	counted int // the request's own tokens, if its answer is to be learnt from
+	counted int  // the request's own tokens, if its answer is to be learnt from
+	waste   bool // nobody gets the answer
 	usage   Meter
 	account usage.Key
 }
 
 func (x *exchange) bill() bill {
-	return bill{x.s.metrics, x.version, x.who.Name, &x.s.factors, x.sample(), x.s.o.Usage, x.account()}
+	return bill{metrics: x.s.metrics, version: x.version, key: x.who.Name, factors: &x.s.factors, counted: x.sample(), usage: x.s.o.Usage, account: x.account()}
 }
 
-// book counts what the answer of a target consumed.
-func (b *bill) book(u dialect.Usage, t *target) {
+// book counts what the answer of a target consumed, and settles what was held for it.
+func (b *bill) book(u dialect.Usage, t *target, c *charge) {
 	h, m := b.version.handlesOf(b.metrics), b.metrics
-	if u.Known {
-		h.input.Add(u.Input)
-		h.output.Add(u.Output)
-		h.cachedInput.Add(u.Cached)
-		if b.counted > 0 {
-			b.factors.known.Learn(t.Model, b.counted, int(u.Input))
-		}
+	if u.Known && c.whole && b.counted > 0 && !c.estimated {
+		b.factors.known.Learn(t.Model, b.counted, int(u.Input))
 	}
-	cost := t.price.Cost(u)
-	if cost == budget.Unknown {
+	u, estimated := c.usage(u)
+	c.settle(&u)
+	h.input.Add(u.Input)
+	h.output.Add(u.Output)
+	h.cachedInput.Add(u.Cached)
+	cost := t.price.Bill(&u, c.begun)
+	c.booked, c.counts, c.cost, c.estimated = true, u, cost.Nano, estimated
+	if cost.Nano == price.Unknown {
 		m.unpriced.Inc()
-	} else if cost > 0 {
-		m.cost.With(b.version.label, b.key).Add(cost)
+	} else if cost.Nano > 0 {
+		m.cost.With(b.version.label, b.key).Add(cost.Nano)
 	}
-	b.meter(u, t, cost)
+	b.meter(&u, t, cost, estimated)
 }
 
 // countDropped counts what a request lost on its way to a target of another dialect. Names are the client's, and so no
@@ -203,6 +206,27 @@ func (s *Server) registerState(r *obs.Registry) {
 	}
 	s.registerTargets(r)
 	s.registerCache(r)
+	if s.o.Budgets != nil {
+		s.registerBudgets(r)
+	}
+}
+
+func (s *Server) registerBudgets(r *obs.Registry) {
+	each := func(name, help string, read func(b *budget.Status) int64) {
+		r.GaugeFunc(obs.Opts{Name: name, Help: help, Labels: []string{"budget"}}, func(emit obs.Emit) {
+			for _, b := range s.o.Budgets.Status() {
+				emit(float64(read(&b))/1e9, b.Budget)
+			}
+		})
+	}
+	each("wedge_budget_limit_usd", "What a budget may spend in its period.", func(b *budget.Status) int64 { return b.LimitNano })
+	each("wedge_budget_spent_usd", "What this node spent of a budget in its period.", func(b *budget.Status) int64 { return b.SpentNano + b.UnverifiedNano })
+	each("wedge_budget_held_usd", "What is held of a budget for requests under way.", func(b *budget.Status) int64 { return b.HeldNano })
+	each("wedge_budget_remaining_usd", "What is left of a budget in its period, as far as this node knows.", func(b *budget.Status) int64 { return b.RemainingNano })
+	each("wedge_lease_usd", "What this node may still spend of a budget without asking.", func(b *budget.Status) int64 { return b.LeaseNano })
+	r.GaugeFunc(obs.Opts{Name: "wedge_budget_overshoot_bound_usd", Help: "What requests under way may yet cost beyond what is held for them."}, func(emit obs.Emit) {
+		emit(float64(s.o.Budgets.BoundNano()) / 1e9)
+	})
 }
 
 func (s *Server) registerTargets(r *obs.Registry) {

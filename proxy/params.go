@@ -12,6 +12,18 @@ import (
 	"github.com/wedge-proxy/wedge/wire"
 )
 
+// limitOf is the bound on an answer's tokens among a version's parameters, or 0.
+func limitOf(params []wire.Param) int64 {
+	for _, p := range params {
+		if slices.Contains(tokenLimits, p.Key) || strings.EqualFold(p.Key, "maxOutputTokens") {
+			if n, err := strconv.ParseInt(string(p.Value), 10, 64); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
 // nestedSet is a member that a version sets within a top-level member of a body.
 type nestedSet struct {
 	container, key string
@@ -199,7 +211,7 @@ func appendGeminiModel(dst, body []byte, op dialect.Op, model string) []byte {
 // wanted is how many answers a streamed request of Gemini's API asks for, if it says so: no other event ends the stream
 // than the end of the last of them.
 func (x *exchange) wanted() int {
-	if x.op != dialect.OpGenerate || !x.streaming {
+	if x.op != dialect.OpGenerate || !x.asksStream() {
 		return 0
 	}
 	body := x.requestBody()

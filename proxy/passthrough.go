@@ -40,7 +40,13 @@ func (x *exchange) passThrough() *dialect.Error {
 	if e := x.mustBeRead(); e != nil {
 		return e
 	}
+	if e := x.throttle(); e != nil {
+		return e
+	}
 	if e := x.decide(); e != nil {
+		return e
+	}
+	if e := x.afford(); e != nil {
 		return e
 	}
 	x.cache, x.reason = cacheBypass, "the operation is passed through"
@@ -125,17 +131,33 @@ const maxObjectBody = 8 << 20
 // openRaw takes an answer that is passed through: JSON about a provider's objects whole, the rest as it flows.
 func (x *exchange) openRaw(t *target) (failure *dialect.Error, again bool) {
 	x.answered = t
+	meter := x.newRawMeter()
 	if x.readsWhole() {
 		out, err := x.up.call.AppendAll(x.out[:0], maxObjectBody)
 		if x.out = out; err != nil {
 			return x.failed(err)
 		}
 		x.up.leave(route.Good, 0)
+		x.bookRaw(t, meter)
 		return nil, false
 	}
-	x.up.raw = true
+	x.up.raw, x.up.meter = true, meter
 	x.openFlight(nil, nil)
 	return nil, false
+}
+
+// bookRaw counts what a passed-through answer that is there as a whole consumed.
+func (x *exchange) bookRaw(t *target, m *rawMeter) {
+	c := &x.up.charge
+	if m == nil {
+		c.release()
+		return
+	}
+	m.see(x.out)
+	x.usage, c.whole = m.usage(), true
+	x.price()
+	b := x.bill()
+	b.book(x.usage, t, c)
 }
 
 // readsWhole says that the answer may have to be filtered, or tells of new objects.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/route"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -24,6 +25,7 @@ type provider struct {
 	sets      map[string]bool // the headers among them
 	query     []byte          // arguments that every request's path carries
 	secrets   []string        // what no answer may show
+	accounts  []*budget.Account
 }
 
 // ownAuth is where the dialects' own servers look for a key.

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
 	"github.com/wedge-proxy/wedge/proxy/stream"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
@@ -73,7 +73,9 @@ func (x *exchange) sendStream(length int) {
 }
 
 // answeredWhole says that the provider's whole answer lies in x.out.
-func (x *exchange) answeredWhole() bool { return x.up != nil && x.up.n == 0 && x.up.events.Events == 0 }
+func (x *exchange) answeredWhole() bool {
+	return x.up != nil && (x.gathers || x.up.n == 0 && x.up.events.Events == 0)
+}
 
 // sendOut hands x.out to the response without copying it.
 func (x *exchange) sendOut() {
@@ -271,14 +273,41 @@ func (x *exchange) uncork() error {
 
 // price settles what the answer cost the operator: nothing if it came from the cache or from somebody else's call.
 func (x *exchange) price() {
+	x.cost = price.Unknown
 	switch {
 	case x.cache.hit() || x.cache == cacheCoalesced:
 		x.cost = 0
-	case x.answered != nil:
-		x.cost = x.answered.price.Cost(x.usage)
-	default:
-		x.cost = budget.Unknown
+	case x.answered != nil && x.up != nil && (x.usage.Known || x.up.charge.whole):
+		x.counts, x.guessed = x.up.charge.usage(x.usage)
+		x.cost = x.answered.price.Bill(&x.counts, x.start).Nano
 	}
+}
+
+// saved is what an answer that needed no provider would have cost.
+func (x *exchange) saved() int64 {
+	t := x.answered
+	switch {
+	case !x.usage.Known:
+		return 0
+	case x.cache.hit() && x.entry != nil:
+		t = x.version.targetNamed(x.entry.Provider, x.entry.Target)
+	case x.cache != cacheCoalesced:
+		return 0
+	}
+	if t == nil {
+		return 0
+	}
+	return max(0, t.price.Bill(&x.usage, x.start).Nano)
+}
+
+// targetNamed is the target of the version by its provider and name, or nil.
+func (v *version) targetNamed(provider, name string) *target {
+	for i := range v.targets {
+		if t := &v.targets[i]; t.Name == name && t.provider.Name == provider {
+			return t
+		}
+	}
+	return nil
 }
 
 // appendReceipt appends the comment that tells at a stream's end what was not known at its beginning. Google's SDK for Go
@@ -288,10 +317,10 @@ func (x *exchange) appendReceipt(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, `: wedge {"cost_usd":`...)
-	if x.cost == budget.Unknown {
+	if x.cost == price.Unknown {
 		dst = append(dst, "null"...)
 	} else {
-		dst = budget.AppendUSD(dst, x.cost)
+		dst = price.AppendUSD(dst, x.cost)
 	}
 	dst = append(dst, `,"usage":`...)
 	if !x.usage.Known {

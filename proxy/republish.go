@@ -23,6 +23,11 @@ func (s *Server) install(c *wire.Catalog, source string) error {
 		}
 		return err
 	}
+	if s.o.Budgets != nil {
+		s.o.Budgets.Use(c.Budgets)
+	}
+	snap.linkAccounts(s.o.Budgets)
+	s.useRates(snap)
 	old := s.snap.Swap(snap)
 	s.retire(old)
 	s.memo.forget()

@@ -35,11 +35,26 @@ func (x *exchange) serve() *dialect.Error {
 			return e
 		}
 	}
+	if e := x.throttle(); e != nil { // rates
+		return e
+	}
 	if e := x.decide(); e != nil { // policies
 		return e
 	}
 	if x.ruled() { // one of them answers
 		return x.answerRuled()
+	}
+	e := x.obtain()
+	if e != nil && x.downgraded(e) { // a cheaper model, for a budget that has no money for this one
+		e = x.obtain()
+	}
+	return e
+}
+
+// obtain answers from the cache or from a target, in the order of a request.
+func (x *exchange) obtain() *dialect.Error {
+	if e := x.afford(); e != nil { // budgets
+		return e
 	}
 	if x.lookup() { // key → memory → disk
 		return x.replay()
@@ -47,7 +62,7 @@ func (x *exchange) serve() *dialect.Error {
 	if done, e := x.join(); done { // equal misses share one upstream call
 		return e
 	}
-	if e := x.attempt(); e != nil { // plan, edit, send
+	if e := x.attempt(); e != nil { // plan, hold, edit, send
 		return e
 	}
 	return x.reply() // whole, or the exchange becomes the body

@@ -17,10 +17,12 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/downstream"
+	"github.com/wedge-proxy/wedge/proxy/rate"
 	"github.com/wedge-proxy/wedge/proxy/route"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
 	"github.com/wedge-proxy/wedge/store"
@@ -44,7 +46,9 @@ type Options struct {
 	FromOrigin bool // Secret resolves origin:NAME, too
 	Registry   *obs.Registry
 	AccessLog  *obs.AccessLog
-	Usage      Meter // nil: usage is not summed up
+	Usage      Meter         // nil: usage is not summed up
+	Budgets    *budget.Book  // nil: a catalog with budgets is refused
+	Rates      *rate.Limiter // nil: the server has its own
 	Log        *slog.Logger
 
 	MaxBody      int           // bytes of a request body; default 32 MiB
@@ -69,6 +73,9 @@ func (o *Options) fill() error {
 	}
 	if o.Registry == nil {
 		o.Registry = obs.NewRegistry()
+	}
+	if o.Rates == nil {
+		o.Rates = rate.New(rate.Options{})
 	}
 	if o.Durable == nil {
 		o.Durable = &forgetful{}
@@ -101,6 +108,7 @@ type Server struct {
 	explain *explainRing
 	memo    memo
 	factors factors
+	rates   *rate.Limiter
 
 	snap     atomic.Pointer[Snapshot]
 	refusal  atomic.Pointer[Refusal]
@@ -138,7 +146,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, watcher: &downstream.Watcher{}, ids: newIDSource(), metrics: newMetrics(o.Registry),
 		explain: newExplainRing(), endpoints: map[string]*upstream.Endpoint{}, ended: make(chan ended, doneQueue),
-		shadows: make(chan struct{}, maxShadows),
+		shadows: make(chan struct{}, maxShadows), rates: o.Rates,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.http = fasthttp.Server{

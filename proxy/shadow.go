@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -17,6 +18,7 @@ type shadow struct {
 	op      dialect.Op
 	answers dialect.Answers
 	bill    bill
+	charge  charge
 	ask     upstream.Request
 	most    int // bytes of the answer
 }
@@ -43,10 +45,17 @@ func (x *exchange) castShadow() {
 	x.body = body // which the headers follow
 	s := &shadow{
 		target: t, op: op, answers: x.s.o.Dialects.For(op), bill: x.bill(), most: x.s.o.MaxAnswer,
+		charge: charge{price: t.price, begun: x.start, asked: x.askedTokens()},
 		ask: upstream.Request{
 			Method: bytes.Clone(x.ctx.Method()), Path: x.appendUpstreamPath(nil, t, op), Head: x.appendUpstreamHead(nil, t),
 			Body: bytes.Clone(body), FirstByte: t.timeout, ChunkTimeout: t.timeout,
 		},
+	}
+	s.bill.waste = true
+	if !x.holdFor(&s.charge, x.version, t, true) {
+		<-x.s.shadows
+		x.s.metrics.shadows.With(x.version.label, t.Name, "left out").Inc()
+		return
 	}
 	server := x.s
 	server.work.Go(func() {
@@ -59,12 +68,16 @@ func (x *exchange) castShadow() {
 func (s *shadow) run(ctx context.Context) string {
 	var call upstream.Call
 	defer call.Close()
+	defer s.charge.release()
 	defer context.AfterFunc(ctx, call.Abort)()
 	if !s.target.provider.gate.Enter(s.target.provider.Limits.InFlight) {
 		return "left out"
 	}
 	defer s.target.provider.gate.Leave()
 	if err := s.target.provider.endpoint.Do(&call, &s.ask); err != nil {
+		if !errors.Is(err, upstream.ErrRefused) && !errors.Is(err, upstream.ErrBusy) {
+			s.bill.book(dialect.Usage{}, s.target, &s.charge)
+		}
 		return "failed"
 	}
 	out, err := call.AppendAll(nil, s.most)
@@ -81,6 +94,7 @@ func (s *shadow) run(ctx context.Context) string {
 	if err != nil {
 		return "failed"
 	}
-	s.bill.book(usage, s.target)
+	s.charge.whole = true
+	s.bill.book(usage, s.target, &s.charge)
 	return "ok"
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/catalog"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
+	"github.com/wedge-proxy/wedge/proxy/rate"
 	"github.com/wedge-proxy/wedge/proxy/request"
 	"github.com/wedge-proxy/wedge/proxy/route"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -23,7 +25,7 @@ type Snapshot struct {
 	principals map[string]*principal // by the key's public part
 	versions   []*version            // by catalog.Version.Index
 	providers  map[string]*provider
-	prices     map[[2]string]budget.Price
+	prices     *price.Table
 	catalog    *wire.Catalog
 	chains     map[string]*chain // by model
 	use        *policyUse
@@ -36,6 +38,8 @@ type principal struct {
 	models                     map[string]bool
 	arm, direct, nonproduction bool
 	passthrough                map[string]bool
+	accounts                   []*budget.Account // of its own budgets, its team's and the total ones
+	limits                     []*rate.Limit     // likewise
 }
 
 // allows says whether the key may use a model.
@@ -57,6 +61,10 @@ type version struct {
 
 	forceStore, fillStore string // the JSON that the version sets for store, or ""
 	handles               handles
+
+	accounts              []*budget.Account // of the model's budgets
+	limits                []*rate.Limit     // likewise
+	forceLimit, fillLimit int64             // of an answer's tokens, as the version sets it; 0: it does not
 }
 
 // target is a target as requests use it.
@@ -65,7 +73,7 @@ type target struct {
 	provider *provider
 	live     *route.Target
 	model    []byte // the upstream's name of the model, as JSON
-	price    budget.Price
+	price    *price.Price
 	timeout  time.Duration
 }
 
@@ -77,7 +85,7 @@ const (
 // Support says which of a catalog's features this build of a node enforces.
 var Support = wire.Support{
 	ActiveHealth: true, Capabilities: true, // capabilities inform strategies that are refused by name
-	Policies:   true,
+	Policies: true, Budgets: true, Rates: true,
 	Dialects:   map[string]bool{"openai": true, "anthropic": true, "gemini": true},
 	Strategies: map[string]bool{"weighted": true},
 	Balances:   map[string]bool{"weighted": true},
@@ -88,6 +96,7 @@ var Support = wire.Support{
 func (s *Server) compile(c *wire.Catalog, now time.Time) (*Snapshot, error) {
 	support := Support
 	support.OriginSecrets = s.o.FromOrigin
+	support.Budgets = s.o.Budgets != nil
 	if err := c.CheckSupported(support); err != nil {
 		return nil, err
 	}
@@ -95,7 +104,7 @@ func (s *Server) compile(c *wire.Catalog, now time.Time) (*Snapshot, error) {
 		Digest: c.Digest(), Loaded: now, catalog: c, table: catalog.Compile(c),
 		principals: make(map[string]*principal, len(c.Keys)),
 		providers:  make(map[string]*provider, len(c.Providers)),
-		prices:     budget.Prices(c.Prices),
+		prices:     price.New(c),
 	}
 	var faults []error
 	for i := range c.Providers {
@@ -196,6 +205,7 @@ func (s *Server) compileVersion(snap *Snapshot, v *catalog.Version) (*version, e
 	if err := s.compileEdits(c); err != nil {
 		return c, err
 	}
+	c.forceLimit, c.fillLimit = limitOf(v.Force), limitOf(v.Params)
 	live, weights := make([]*route.Target, 0, len(v.Targets)), make([]int, 0, len(v.Targets))
 	if len(v.Targets) > route.MaxTargets {
 		return c, fmt.Errorf("%d targets are more than the %d that a version may have", len(v.Targets), route.MaxTargets)
@@ -221,7 +231,7 @@ func (s *Server) compileTarget(snap *Snapshot, t *wire.Target, live *route.Targe
 	c := target{
 		Target: t, provider: p, timeout: t.Timeout, live: live,
 		model: request.AppendString(nil, t.Model),
-		price: snap.prices[[2]string{t.Provider, t.Model}],
+		price: snap.prices.Of(p.Provider, t.Model),
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout

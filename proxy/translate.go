@@ -45,7 +45,7 @@ func (x *exchange) appendBodyFor(dst []byte, v *version, t *target) (out []byte,
 // appendTranslated appends what the client's body says in the target's dialect.
 func (x *exchange) appendTranslated(dst []byte, v *version, t *target, op dialect.Op) (out []byte, lost []string, failure *dialect.Error) {
 	own := x.appendEditedBody(nil, v)
-	out, lost, err := x.s.o.Dialects.AppendRequest(dst, x.op, own, t.provider.dialect, t.Model, x.streaming)
+	out, lost, err := x.s.o.Dialects.AppendRequest(dst, x.op, own, t.provider.dialect, t.Model, x.asksStream())
 	if err == nil {
 		out, err = x.setOnce(out, v, op)
 	}
@@ -76,7 +76,9 @@ func reasonOf(err error) string {
 // appendOwnBody appends the request's body for a target of the client's dialect: its bytes, but for what the version and
 // the target set.
 func (x *exchange) appendOwnBody(dst []byte, v *version, t *target) []byte {
-	attempt := request.Attempt{Model: t.model, IncludeUsage: x.streaming && (x.op == dialect.OpChat || x.op == dialect.OpCompletions)}
+	attempt := request.Attempt{
+		Model: t.model, Stream: x.gathers, IncludeUsage: x.asksStream() && (x.op == dialect.OpChat || x.op == dialect.OpCompletions),
+	}
 	if x.client != dialect.Gemini || x.op == dialect.OpOther {
 		return x.view.AppendBody(dst, v.edits[x.op], attempt)
 	}

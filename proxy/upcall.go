@@ -18,8 +18,9 @@ const maxEvent = 16 << 20
 
 // What ends a stream badly, besides upstream's own errors.
 var (
-	errStreamFailed = errors.New("the provider ended the stream as failed")         // the event was passed on
-	errStreamError  = errors.New("the provider ended the stream with an error")     // the event is kept back: it may name the operator's account
+	errStreamFailed = errors.New("the provider ended the stream as failed")     // the event was passed on
+	errStreamError  = errors.New("the provider ended the stream with an error") // the event is kept back: it may name the operator's account
+	errSpent        = errors.New("a budget has no money for more of the answer")
 	errUnfinished   = errors.New("the provider ended the stream before its answer") // no terminal event, no finish reason
 )
 
@@ -29,6 +30,7 @@ type upcall struct {
 	call     upstream.Call
 	dialects *dialect.Set
 	op       dialect.Op     // that the target is asked for
+	client   dialect.Op     // that the clients asked for
 	raw      bool           // bytes of an operation that the node does not read
 	relay    *dialect.Relay // into the clients' dialect; nil where it is the target's
 
@@ -50,8 +52,10 @@ type upcall struct {
 	first      time.Time // when the first token came
 	responseID string    // of a response that the provider keeps
 
-	billed  *bill   // nil: there is no answer to book, or it was booked
-	kept    *keeper // nil: the answer is not kept
+	charge  charge
+	meter   *rawMeter // of bytes that the node does not read; nil where nothing is billed
+	billed  *bill     // nil: there is no answer to book, or it was booked
+	kept    *keeper   // nil: the answer is not kept
 	flights *cache.Flights
 	key     cache.Key
 	flight  *stream.Flight // registered in flights under key
@@ -82,6 +86,8 @@ func (k *keeper) fill() *cache.Entry {
 func (u *upcall) reset() {
 	u.call.Reset()
 	u.dialects, u.op, u.raw = nil, 0, false
+	u.charge.reset()
+	u.meter = nil
 	u.target, u.outcome, u.active = nil, 0, false
 	u.billed, u.kept, u.flights, u.flight, u.key = nil, nil, nil, nil, cache.Key{}
 	u.begin(0, 0)
@@ -96,7 +102,7 @@ func (u *upcall) reset() {
 
 // begin forgets the previous attempt's stream: the next one answers the operation op, for clients of another or the same.
 func (u *upcall) begin(op, client dialect.Op) {
-	u.op, u.relay, u.words, u.heartbeat = op, nil, nil, 0
+	u.op, u.client, u.relay, u.words, u.heartbeat = op, client, nil, nil, 0
 	if op != client {
 		u.relay = new(dialect.Relay)
 		u.relay.Begin(u.dialects, op, client, time.Now().Unix())
@@ -142,9 +148,10 @@ func (u *upcall) Abort() { u.call.Abort() }
 func (u *upcall) Close() {
 	u.leave(u.outcome, 0)
 	if u.billed != nil {
-		u.billed.book(u.events.Usage, u.target)
+		u.billed.book(u.events.Usage, u.target, &u.charge)
 		u.billed = nil
 	}
+	u.charge.release()
 	if u.flights != nil {
 		u.flights.Remove(&u.key, u.flight)
 	}
@@ -180,6 +187,10 @@ func (u *upcall) pull(dst []byte) ([]byte, error) {
 		from := len(dst)
 		dst, err := u.take(dst)
 		u.n += len(dst) - from
+		u.charge.remember(dst[from:])
+		if err == nil && u.charge.spent() {
+			dst, err = u.cutShort(dst)
+		}
 		if err != nil || len(dst) > from {
 			return u.finish(dst, err)
 		}
@@ -190,6 +201,9 @@ func (u *upcall) pull(dst []byte) ([]byte, error) {
 func (u *upcall) take(dst []byte) ([]byte, error) {
 	if u.raw {
 		out, err := u.call.AppendAvailable(dst)
+		if u.meter != nil {
+			u.meter.see(out[len(dst):])
+		}
 		if err == io.EOF {
 			err = nil // Wait will say it again, when there is nothing left to say
 		}
@@ -271,6 +285,7 @@ func (u *upcall) scan(b []byte, relay func(name, data []byte) error) (n int, err
 		if u.first.IsZero() && u.events.Content {
 			u.first = time.Now()
 		}
+		u.charge.event(len(data), &u.events.Usage)
 		if kind == dialect.Terminal && u.op != dialect.OpResponses && u.events.Choices == 0 {
 			return n, errUnfinished
 		}
@@ -323,8 +338,13 @@ func (u *upcall) atEnd(dst []byte, err error) ([]byte, error) {
 func (u *upcall) finish(dst []byte, err error) ([]byte, error) {
 	switch {
 	case err == nil:
+	case err == io.EOF && u.charge.cut: // which is not the target's fault, and nobody else's answer
+		u.outcome = route.Neutral
 	case err == io.EOF:
-		u.outcome = route.Good
+		u.outcome, u.charge.whole = route.Good, true
+		if u.meter != nil {
+			u.events.Usage = u.meter.usage()
+		}
 		u.keep(dst)
 	case errors.Is(err, upstream.ErrAborted):
 		u.outcome = route.Neutral
@@ -332,6 +352,24 @@ func (u *upcall) finish(dst []byte, err error) ([]byte, error) {
 		u.outcome = route.Bad
 	}
 	return dst, err
+}
+
+// cutShort ends a stream that nothing more can be paid for as its provider would at its limit of tokens, and the provider's
+// call with it.
+func (u *upcall) cutShort(dst []byte) ([]byte, error) {
+	u.call.Abort()
+	u.charge.whole = false
+	u.events.Usage, u.charge.estimated = u.charge.usage(u.events.Usage)
+	u.charge.whole = true
+	from := len(dst)
+	out, tail, terminal, err := u.dialects.For(u.client).AppendCut(dst, u.client, u.charge.sent, &u.events.Usage)
+	if err != nil {
+		return dst, errSpent
+	}
+	u.charge.cut = true
+	u.marks = marks{u.n + tail, u.n + terminal, u.n + terminal}
+	u.n += len(out) - from
+	return out, io.EOF
 }
 
 func (u *upcall) keep(whole []byte) {

@@ -1,0 +1,126 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/wedge-proxy/wedge/proxy/budget"
+	"github.com/wedge-proxy/wedge/proxy/dialect"
+	"github.com/wedge-proxy/wedge/proxy/price"
+)
+
+// charge is the money of one attempt: what budgets hold for it while it is under way, and how it is settled. The zero value
+// holds nothing.
+type charge struct {
+	book  *budget.Book // nil: no budget applies
+	hold  budget.Hold
+	price *price.Price
+	begun time.Time // when the request was admitted: prices are those of then
+
+	asked int64 // tokens of the request, an estimate
+	came  int64 // tokens of the answer so far, an estimate where the provider does not tell yet
+	paid  int64 // tokens of the answer that are held for
+	tried int64 // came, when there was no money for more
+	least int   // bytes of the smallest event: what stands around the texts
+
+	hard bool // a budget may end the stream
+	cut  bool // and did
+	// whole says that the answer ended well, so that what the provider tells of it is all.
+	whole  bool
+	booked bool
+	counts dialect.Usage // that was booked
+	cost   int64         // of it, in nano-USD
+	// estimated says that the usage which the stream tells is an estimate.
+	estimated bool
+	sent      []byte // what the clients got of it, to end it well
+}
+
+const (
+	// chunkTokens is how much of a stream is paid for ahead.
+	chunkTokens = 512
+	// aheadTokens is how close to the end of what is paid the next chunk is asked for.
+	aheadTokens = 64
+	// leastTokens is as little of an answer as is worth the beginning of it.
+	leastTokens = 32
+	// lastTokens is how close to it a stream ends that nothing more can be paid for.
+	lastTokens = 8
+	// mostSent bounds what is remembered of a stream in order to end it well, in bytes.
+	mostSent = 8 << 20
+)
+
+// atMostAsked is how many tokens the request has at most, as far as an estimate can tell.
+func (c *charge) atMostAsked() int64 { return c.asked*4/3 + 1 }
+
+// event counts an event of the answer.
+func (c *charge) event(size int, u *dialect.Usage) {
+	if c.least == 0 || size < c.least {
+		c.least = size
+	}
+	c.came = max(c.came+1+int64(size-c.least)/bytesPerToken, u.Output)
+}
+
+// remember keeps what the clients got.
+func (c *charge) remember(events []byte) {
+	if c.hard && len(c.sent) < mostSent {
+		c.sent = append(c.sent, events...)
+	}
+}
+
+// spent says that there is no money for more of the answer. It asks for more while there is time.
+func (c *charge) spent() bool {
+	if !c.hard || c.came+aheadTokens <= c.paid {
+		return false
+	}
+	last := c.came+lastTokens >= c.paid
+	if c.tried > 0 && !last { // it was asked for before
+		return false
+	}
+	for more := int64(chunkTokens); more > lastTokens; more /= 4 {
+		need := more + max(0, c.came-c.paid)
+		if c.book.Extend(&c.hold, c.price.AtMost(0, need, c.begun), time.Now()) == nil {
+			c.paid, c.tried = c.paid+need, 0
+			return false
+		}
+	}
+	c.tried = max(c.came, 1)
+	return last
+}
+
+// usage is what counts as consumed: what the provider tells, or an estimate.
+func (c *charge) usage(u dialect.Usage) (counts dialect.Usage, estimated bool) {
+	if u.Known && c.whole {
+		return u, c.estimated
+	}
+	u.Known, u.Input, u.Output = true, max(u.Input, c.asked), max(u.Output, c.came)
+	return u, true
+}
+
+// settle books what an attempt cost. It may be called again, and does nothing then.
+func (c *charge) settle(u *dialect.Usage) {
+	if c.book == nil {
+		return
+	}
+	nano := c.price.Bill(u, c.begun).Nano
+	if nano == price.Unknown { // beyond all measure
+		nano = c.hold.Nano()
+	}
+	c.hold.Settle(nano)
+	c.book = nil
+}
+
+// release gives back all that is held for an attempt that cost nothing.
+func (c *charge) release() {
+	if c.book != nil {
+		c.hold.Settle(0)
+		c.book = nil
+	}
+}
+
+// reset makes the charge ready for another attempt, or another request. A buffer of ordinary size is kept.
+func (c *charge) reset() {
+	c.release()
+	sent := c.sent[:0]
+	if cap(sent) > keptMost {
+		sent = nil
+	}
+	*c = charge{sent: sent}
+}
