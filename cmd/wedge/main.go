@@ -33,6 +33,7 @@ type commandLine struct {
 	Model      modelCmd         `cmd:"" help:"Version, promote and roll back models."`
 	Experiment experimentCmd    `cmd:"" help:"Start and end experiments."`
 	Key        keyCmd           `cmd:"" help:"Make virtual keys."`
+	Price      priceCmd         `cmd:"" help:"Look at prices, explain costs, import price tables."`
 	Secret     secretCmd        `cmd:"" help:"Keep secrets at the origin."`
 	Node       nodeCmd          `cmd:"" help:"Invite nodes, look at them, pin and drain them."`
 	Fleet      fleetCmd         `cmd:"" help:"Show how far the last revision has come."`

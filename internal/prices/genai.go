@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -33,14 +34,6 @@ type genaiDated struct {
 	Prices map[string]json.RawMessage `json:"prices"`
 }
 
-// Skip is something of another table that no price of a catalog can say.
-type Skip struct {
-	List  string `json:"list" yaml:"list"`                       // whose model it is, as the table calls it
-	Model string `json:"model" yaml:"model"`                     // the model
-	Field string `json:"field,omitempty" yaml:"field,omitempty"` // what is left out; "": the whole model
-	Why   string `json:"why" yaml:"why"`
-}
-
 // FromGenaiPrices reads the data of genai-prices. The provider of a price is the id of the list that it is of.
 func FromGenaiPrices(data []byte) ([]wire.Price, []Skip, error) {
 	providers, err := readGenai(data)
@@ -51,7 +44,9 @@ func FromGenaiPrices(data []byte) ([]wire.Price, []Skip, error) {
 	for i := range providers {
 		p := &providers[i]
 		for j := range p.Models {
-			r.list, r.model = p.ID, p.Models[j].ID
+			if r.list, r.model = p.ID, p.Models[j].ID; r.twice() {
+				continue
+			}
 			r.prices = append(r.prices, r.genai(p.Models[j].Prices)...)
 		}
 	}
@@ -63,17 +58,6 @@ func readGenai(data []byte) (providers []genaiProvider, err error) {
 		return nil, fmt.Errorf("cannot read the data of genai-prices, want a list of providers: %w", err)
 	}
 	return providers, nil
-}
-
-// reading is how far another table has been read.
-type reading struct {
-	list, model string // that are being read
-	prices      []wire.Price
-	skipped     []Skip
-}
-
-func (r *reading) skip(field, why string) {
-	r.skipped = append(r.skipped, Skip{r.list, r.model, field, why})
 }
 
 // genai are the prices of one model, rising by date.
@@ -112,7 +96,10 @@ func (r *reading) genai(raw json.RawMessage) []wire.Price {
 		}
 	}
 	slices.SortStableFunc(dated, func(a, b wire.Price) int { return a.From.Compare(b.From) })
-	return slices.CompactFunc(dated, func(a, b wire.Price) bool { return a.From.Equal(b.From) })
+	return slices.CompactFunc(dated, func(a, b wire.Price) bool {
+		b.From = a.From // what changes nothing, or holds from the same day, is not told
+		return reflect.DeepEqual(a, b)
+	})
 }
 
 // dearest makes a tariff at no hour less than another one, that holds at some.
@@ -134,17 +121,12 @@ var genaiClasses = [10]string{"input_mtok", "cache_read_mtok", "cache_write_mtok
 var genaiSame = map[string]string{"cache_audio_read_mtok": "cache_read_mtok", "cache_image_read_mtok": "cache_read_mtok"}
 
 func (r *reading) genaiPrice(of map[string]json.RawMessage) (wire.Price, bool) {
-	p := wire.Price{Provider: r.list, Model: r.model, Tariff: wire.SilentTariff(), Batch: 100}
+	p := r.begin()
 	if len(of) == 0 {
 		r.skip("", "it has no price")
 		return p, false
 	}
-	names := make([]string, 0, len(of))
-	for name := range of {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range sortedNames(of) {
 		class := slices.Index(genaiClasses[:], name)
 		var text json.Number
 		switch {
@@ -167,7 +149,7 @@ func (r *reading) genaiPrice(of map[string]json.RawMessage) (wire.Price, bool) {
 		}
 	}
 	settle(&p)
-	return p, true
+	return p, r.usable(&p)
 }
 
 // genaiOther reads a price of something that is no token.
@@ -208,15 +190,6 @@ func (r *reading) genaiToken(p *wire.Price, class int, raw json.RawMessage) bool
 		*tierOf(p, tier.Start).Classes()[class].Price = n
 	}
 	return ok
-}
-
-// tierOf is the tier above so many tokens, made if need be.
-func tierOf(p *wire.Price, above int64) *wire.Tariff {
-	at, found := slices.BinarySearchFunc(p.Tiers, above, func(t wire.PriceTier, n int64) int { return int(t.Above - n) })
-	if !found {
-		p.Tiers = slices.Insert(p.Tiers, at, wire.PriceTier{Above: above, Tariff: wire.SilentTariff()})
-	}
-	return &p.Tiers[at].Tariff
 }
 
 // Pack makes the table that this package embeds of genai-prices' data of a version and a date (YYYY-MM-DD).

@@ -3,9 +3,9 @@ package price
 import (
 	"math"
 	"math/bits"
-	"strconv"
 	"time"
 
+	"github.com/wedge-proxy/wedge/internal/prices"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -22,9 +22,10 @@ type Bill struct {
 // Line is a part of a bill.
 type Line struct {
 	What  string
-	Count int64 // tokens, or what else is counted
-	Pico  int64 // pico-USD for each; negative where nobody says
-	Nano  int64 // rounded up, or Unknown; the bill is rounded once, for the sum
+	Per   string // what catalogs give its price for: million tokens, request, image, second or million letters
+	Count int64  // tokens, or what else is counted
+	Pico  int64  // pico-USD for each; negative where nobody says
+	Nano  int64  // rounded up, or Unknown; the bill is rounded once, for the sum
 }
 
 // The parts of a bill.
@@ -48,10 +49,17 @@ const (
 	allParts
 )
 
-var names = [allParts]string{
-	"input", "cached input", "cache write", "cache write for an hour", "audio input", "image input",
-	"output", "reasoning", "audio output", "image output",
-	"request", "images", "audio milliseconds", "letters",
+const aMillion = "million tokens"
+
+// kinds are what parts are called, and what so many pico-USD for each are a price for.
+var kinds = [allParts]struct {
+	name, per string
+	places    int // of the decimal number of USD
+}{
+	{"input", aMillion, 6}, {"cached input", aMillion, 6}, {"cache write", aMillion, 6}, {"cache write for an hour", aMillion, 6},
+	{"audio input", aMillion, 6}, {"image input", aMillion, 6},
+	{"output", aMillion, 6}, {"reasoning", aMillion, 6}, {"audio output", aMillion, 6}, {"image output", aMillion, 6},
+	{"request", "request", 12}, {"images", "image", 12}, {"audio milliseconds", "second", 9}, {"letters", "million letters", 6},
 }
 
 // part is how many of something there were, at which price.
@@ -93,7 +101,7 @@ func (p *Price) Lines(u *dialect.Usage, at time.Time) (out []Line) {
 		if each.count == 0 || i == request && each.price == 0 {
 			continue
 		}
-		line := Line{names[i], each.count, each.price, sum(parts[i:i+1], p.percent(w))}
+		line := Line{kinds[i].name, kinds[i].per, each.count, each.price, sum(parts[i:i+1], p.percent(w))}
 		if each.price > 0 {
 			if line.Pico = math.MaxInt64; each.price <= math.MaxInt64/int64(each.pico) {
 				line.Pico = each.price * int64(each.pico)
@@ -247,21 +255,15 @@ func times(hi, lo, by uint64) (h, l, lost uint64) {
 	return h, l, lost | carry
 }
 
-// AppendUSD appends nano-USD as a decimal number of USD, without trailing zeros.
-func AppendUSD(dst []byte, nano int64) []byte {
-	left := uint64(nano)
-	if nano < 0 {
-		dst, left = append(dst, '-'), -left
-	}
-	dst = strconv.AppendUint(dst, left/1e9, 10)
-	left %= 1e9
-	if left == 0 {
-		return dst
-	}
-	dst = append(dst, '.')
-	for scale := uint64(1e8); left > 0; scale /= 10 {
-		dst = append(dst, byte('0'+left/scale))
-		left %= scale
+// AppendPrice appends the line's price as a catalog writes it: USD for Per.
+func (l *Line) AppendPrice(dst []byte) []byte {
+	for i := range kinds {
+		if kinds[i].name == l.What {
+			return prices.AppendDecimal(dst, l.Pico, kinds[i].places)
+		}
 	}
 	return dst
 }
+
+// AppendUSD appends nano-USD as a decimal number of USD, without trailing zeros.
+func AppendUSD(dst []byte, nano int64) []byte { return prices.AppendDecimal(dst, nano, 9) }

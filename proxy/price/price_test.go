@@ -160,10 +160,24 @@ func TestBatch(t *testing.T) {
 	assert.Equal(t, int64(1150), p.Bill(u, now).Nano)
 	assert.Equal(t, int64(380), p.Batch().Bill(u, now).Nano, "379.5 of 1150")
 	assert.Equal(t, int64(380), p.Batch().AtMost(1000, 0, now))
-	assert.Equal(t, []Line{{"input", 1000, 150, 50}, {"request", 1, 1_000_000, 330}}, p.Batch().Lines(u, now))
+	assert.Equal(t, []Line{{"input", "million tokens", 1000, 150, 50}, {"request", "request", 1, 1_000_000, 330}}, p.Batch().Lines(u, now))
 	whole := priced(t, "  - {provider: p, model: a, input: 0.15, output: 1}\n")
 	assert.Equal(t, whole.Bill(u, now), whole.Batch().Bill(u, now), "without a discount")
 	assert.Equal(t, int64(7), Flat(7).Batch().Bill(u, now).Nano)
+}
+
+func TestLinesTellPricesAsCatalogsDo(t *testing.T) {
+	u := usageOfAll()
+	var got []string
+	for _, l := range priced(t, everything).Lines(&u, now) {
+		got = append(got, l.What+" "+string(l.AppendPrice(nil))+" per "+l.Per)
+	}
+	assert.Equal(t, []string{
+		"input 2.5 per million tokens", "cached input 0.125 per million tokens", "cache write 1.5 per million tokens",
+		"cache write for an hour 2 per million tokens", "audio input 40 per million tokens", "image input 10 per million tokens",
+		"output 15 per million tokens", "reasoning 10 per million tokens", "audio output 80 per million tokens", "image output 40 per million tokens",
+		"request 0.01 per request", "images 0.04 per image", "audio milliseconds 0.0001 per second", "letters 15 per million letters",
+	}, got)
 }
 
 func TestFlat(t *testing.T) {
