@@ -62,6 +62,10 @@ compare: build ## Measure Wedge beside its floors and peers (ARGS="-h" tells how
 guard: ## Fail if a row of bench/guard.txt got worse
 	$(GO) run ./bench/guard $(ARGS)
 
+.PHONY: prices
+prices: ## Make the built-in table of prices anew, of what is published (ARGS=VERSION)
+	scripts/prices.sh $(ARGS)
+
 .PHONY: vet
 vet: ## Run go vet
 	$(GO) vet ./...
