@@ -179,8 +179,10 @@ func find(id, name string) *model {
 		return m
 	}
 	for _, other := range l.Fallback {
-		if m := named(other).find(name); m != nil {
-			return m
+		if l := named(other); l != nil {
+			if m := l.find(name); m != nil {
+				return m
+			}
 		}
 	}
 	return nil
