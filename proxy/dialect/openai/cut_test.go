@@ -2,8 +2,6 @@ package openai
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 	"testing"
 
 	sdk "github.com/openai/openai-go/v3"
@@ -88,53 +86,48 @@ type messageTold struct {
 	} `json:"tool_calls"`
 }
 
-func (m *messageTold) String() (s string) {
-	s = m.Reasoning + "|" + m.Content + "|" + m.Refusal + "|"
-	for _, call := range m.Calls {
-		s += call.ID + call.Function.Name + call.Function.Arguments
+// add adds them to what was told before: why it ended, reasoning, content, refusal and calls.
+func (c *choiceTold) add(m *messageTold, so [5]string) [5]string {
+	if c.FinishReason != "" {
+		so[0] = c.FinishReason
 	}
-	return s
+	so[1] += m.Reasoning
+	so[2] += m.Content + c.Text
+	so[3] += m.Refusal
+	for _, call := range m.Calls {
+		so[4] += call.ID + call.Function.Name + call.Function.Arguments
+	}
+	return so
 }
 
 // toldSoFar joins what the events of a stream tell of each choice, with the limit's reason for those without an end.
-func toldSoFar(t require.TestingT, begun []byte) map[int]string {
-	parts, ends := map[int]*[4]string{}, map[int]string{}
+func toldSoFar(t require.TestingT, begun []byte) map[int][5]string {
+	out := map[int][5]string{}
 	for n := stream.Next(begun); n > 0; n = stream.Next(begun) {
 		_, data, _ := stream.Fields(begun[:n], nil)
 		begun = begun[n:]
 		var chunk struct{ Choices []choiceTold }
 		require.NoError(t, json.Unmarshal(data, &chunk))
 		for _, c := range chunk.Choices {
-			if parts[c.Index] == nil {
-				parts[c.Index], ends[c.Index] = new([4]string), "length"
+			if out[c.Index][0] == "" {
+				out[c.Index] = [5]string{"length"}
 			}
-			for i, s := range strings.SplitN(c.Delta.String(), "|", 4) {
-				parts[c.Index][i] += s
-			}
-			parts[c.Index][1] += c.Text
-			if c.FinishReason != "" {
-				ends[c.Index] = c.FinishReason
-			}
+			out[c.Index] = c.add(&c.Delta, out[c.Index])
 		}
 	}
-	out := map[int]string{}
-	for i, list := range parts {
-		out[i] = strings.Join(list[:], "|") + " " + ends[i]
-	}
 	if len(out) == 0 {
-		out[0] = "||| length"
+		out[0] = [5]string{"length"}
 	}
 	return out
 }
 
 // toldWhole is the same of a whole answer.
-func toldWhole(t require.TestingT, whole []byte) map[int]string {
+func toldWhole(t require.TestingT, whole []byte) map[int][5]string {
 	var answer struct{ Choices []choiceTold }
 	require.NoError(t, json.Unmarshal(whole, &answer))
-	out := map[int]string{}
+	out := map[int][5]string{}
 	for _, c := range answer.Choices {
-		c.Message.Content += c.Text
-		out[c.Index] = c.Message.String() + " " + c.FinishReason
+		out[c.Index] = c.add(&c.Message, [5]string{})
 	}
 	return out
 }
@@ -173,8 +166,7 @@ func TestAppendCutChat(t *testing.T) {
 		require.NoError(t, s.Err())
 		require.Len(t, acc.Choices, len(told))
 		for i, choice := range acc.Choices {
-			assert.True(t, strings.HasSuffix(told[i], " "+choice.FinishReason), told[i])
-			assert.Contains(t, told[i], "|"+choice.Message.Content+"|")
+			assert.Equal(t, []string{told[i][0], told[i][2]}, []string{choice.FinishReason, choice.Message.Content})
 			assert.EqualValues(t, "assistant", choice.Message.Role)
 		}
 		assert.EqualValues(t, cutUsage.Input+cutUsage.Output, acc.Usage.TotalTokens)
@@ -240,7 +232,7 @@ func TestCutStreamsAreWhole(t *testing.T) {
 		if op == dialect.OpResponses {
 			assertCutResponse(t, begun, got, whole)
 		} else {
-			require.Equal(t, fmt.Sprint(toldSoFar(t, begun)), fmt.Sprint(toldWhole(t, whole)), "%s", got)
+			require.Equal(t, toldSoFar(t, begun), toldWhole(t, whole), "%s", got)
 		}
 	})
 }
@@ -278,12 +270,23 @@ func FuzzAppendCut(f *testing.F) {
 }
 
 func BenchmarkAppendCut(b *testing.B) {
-	for name, events := range map[string][]byte{"same shape": burst(false), "other shapes": burst(true)} {
+	typed := []string{"created", createdEvent}
+	for range 64 {
+		typed = append(typed, "output_text.delta", aboutFirst+`"delta":" word","logprobs":[]`)
+	}
+	for name, test := range map[string]struct {
+		op     dialect.Op
+		events []byte
+	}{
+		"same shape":   {dialect.OpChat, burst(false)},
+		"other shapes": {dialect.OpChat, burst(true)},
+		"responses":    {dialect.OpResponses, typedSSE(typed...)},
+	} {
 		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(events)))
+			b.SetBytes(int64(len(test.events)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, _, err := (Codec{}).AppendCut(nil, dialect.OpChat, events, &cutUsage); err != nil {
+				if _, _, _, err := (Codec{}).AppendCut(nil, test.op, test.events, &cutUsage); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -202,43 +202,56 @@ func (r *liveResponse) addText(kind string, o object) bool {
 	if what != "delta" && what != "done" {
 		return true
 	}
-	if kind, t, ok := eventText(streamedText, base); ok {
-		it := r.item(o)
-		if it == nil {
+	t, ok := textsOf[base]
+	switch {
+	case !ok:
+		return true
+	case t.part:
+		p := r.part(o)
+		if p == nil {
 			return false
 		}
-		it.begin(kind)
-		it.text.add(t, what, o)
+		p.begin(t.kind)
+		p.text.add(t.streamed, what, o)
+		p.addLogprobs(what, o.get("logprobs"))
 		return true
 	}
-	kind, t, ok := eventText(partText, base)
-	if !ok {
-		return true
-	}
-	p := r.part(o)
-	if p == nil {
+	it := r.item(o)
+	if it == nil {
 		return false
 	}
-	p.begin(kind)
-	p.text.add(t, what, o)
-	p.addLogprobs(what, o.get("logprobs"))
+	it.begin(t.kind)
+	it.text.add(t.streamed, what, o)
 	return true
 }
 
-// eventText finds the type whose events' names begin with base.
-func eventText(types map[string]streamed, base string) (kind string, t streamed, ok bool) {
-	for kind, t := range types {
-		if t.event == base {
-			return kind, t, true
-		}
-	}
-	return "", streamed{}, false
+// textOwner is what a text's events are about: an item or a part, of which type.
+type textOwner struct {
+	streamed
+	kind string
+	part bool
 }
 
-// begin makes up what an item began with that nobody told.
+// textsOf finds them by what the names of the events begin with.
+var textsOf = func() map[string]textOwner {
+	all := map[string]textOwner{}
+	for kind, t := range streamedText {
+		all[t.event] = textOwner{t, kind, false}
+	}
+	for kind, t := range partText {
+		all[t.event] = textOwner{t, kind, true}
+	}
+	return all
+}()
+
+// begin makes up what an item of that type began with, where nobody told.
 func (it *liveItem) begin(kind string) {
-	if it.o.get("type") == nil {
-		it.o.set("type", []byte(kind))
+	if it.o.get("type") != nil {
+		return
+	}
+	it.o.set("type", []byte(kind))
+	if kind == `"message"` {
+		it.o.set("role", []byte(`"assistant"`))
 	}
 }
 
@@ -250,6 +263,15 @@ func (p *livePart) begin(kind string) {
 	default:
 		p.o = object{{"type", []byte(kind)}}
 	}
+}
+
+// holder is the type of the items that have such parts.
+func (p *livePart) holder() string {
+	switch string(p.o.get("type")) {
+	case `"summary_text"`, `"reasoning_text"`:
+		return `"reasoning"`
+	}
+	return `"message"`
 }
 
 // add adds a piece of the text, or the whole where that is told again.
@@ -299,6 +321,9 @@ func (w *typedEvents) shutItem(it *liveItem) {
 	}
 	if w.shutParts(it, at); it.text.key != "" {
 		w.shutText(it, at)
+	}
+	if len(it.parts) > 0 {
+		it.begin(it.parts[0].holder())
 	}
 	status := `"incomplete"`
 	if it.text.ended {

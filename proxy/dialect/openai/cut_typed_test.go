@@ -2,6 +2,7 @@ package openai
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -124,5 +125,42 @@ func TestAppendCutResponses(t *testing.T) {
 		for _, item := range final.Output {
 			assert.NotEqualValues(t, "in_progress", item.Status)
 		}
+	}
+}
+
+// Some servers leave out what announces items and parts, or the numbers; what they told is told all the same.
+func TestAppendCutUnannounced(t *testing.T) {
+	for events, want := range map[string]string{
+		`{"type":"response.output_text.delta","item_id":"m","delta":"a"}`:                                               `{"id":"m","content":[{"type":"output_text","annotations":[],"logprobs":[],"text":"a"}],"type":"message","role":"assistant","status":"incomplete"}`,
+		`{"type":"response.refusal.delta","item_id":"m","delta":"no"}`:                                                  `{"id":"m","content":[{"type":"refusal","refusal":"no"}],"type":"message","role":"assistant","status":"incomplete"}`,
+		`{"type":"response.reasoning_text.delta","delta":"hm"}`:                                                         `{"content":[{"type":"reasoning_text","text":"hm"}],"type":"reasoning","status":"incomplete"}`,
+		`{"type":"response.reasoning_summary_part.added","summary_index":0,"part":{"type":"summary_text","text":"hm"}}`: `{"summary":[{"type":"summary_text","text":"hm"}],"type":"reasoning","status":"incomplete"}`,
+		`{"type":"response.custom_tool_call_input.delta","item_id":"c","delta":"x"}`:                                    `{"id":"c","type":"custom_tool_call","input":"x","status":"incomplete"}`,
+		`{"type":"response.output_item.added","item":{"type":"code_interpreter_call","id":"c","code":null}}`:            `{"type":"code_interpreter_call","id":"c","code":null,"status":"incomplete"}`,
+		`{"type":"response.output_item.added","item":{"type":"function_call","name":"f","arguments":"{"}}`:              `{"type":"function_call","name":"f","arguments":"{","status":"incomplete"}`,
+		`{"type":"response.function_call_arguments.done","arguments":"{}"}`:                                             `{"type":"function_call","arguments":"{}","status":"completed"}`,
+		`{"type":"response.content_part.added","part":{"type":"later","x":1}}`:                                          `{"content":[{"type":"later","x":1}],"type":"message","role":"assistant","status":"incomplete"}`,
+		`{"type":"response.output_item.added","item":null}`:                                                             ``,
+		`{"type":"response.content_part.added","part":null}`:                                                            ``,
+		`{"type":"response.output_item.added","item":{"type":"message","role":"assistant"}}`:                            `{"type":"message","role":"assistant","status":"incomplete"}`,
+	} {
+		_, whole := cut(t, dialect.OpResponses, sse(events), cutUsage)
+		var answer struct{ Output json.RawMessage }
+		require.NoError(t, json.Unmarshal(whole, &answer))
+		assert.Equal(t, "["+want+"]", string(answer.Output), events)
+	}
+	begun := []byte("event: response.created\ndata: {\"response\":{\"id\":\ndata: \"r\"}}\n\n")
+	got, _ := cut(t, dialect.OpResponses, begun, dialect.Usage{})
+	assert.Equal(t, string(typedSSE("incomplete", `"response":{"id":"r","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[],"usage":null}`)),
+		strings.Replace(string(got[len(begun):]), `:1,`, `:0,`, 1))
+
+	var many []string
+	for i := range most + 1 {
+		many = append(many, "output_item.added", fmt.Sprintf(`"output_index":%d,"item":{}`, i))
+	}
+	for _, bad := range [][]byte{typedSSE(many...), typedSSE("output_text.delta", `"delta":`)} {
+		out, _, _, err := Codec{}.AppendCut([]byte("|"), dialect.OpResponses, bad, &cutUsage)
+		require.ErrorIs(t, err, dialect.ErrMalformed)
+		assert.Equal(t, "|", string(out))
 	}
 }

@@ -30,6 +30,7 @@ func compact(doc []byte) ([]byte, error) {
 // members splits the object doc. Its values are parts of doc, capped so that appending to them copies.
 func members(doc []byte) (o object, ok bool) {
 	c := jsonscan.Cursor{B: doc}
+	o = make(object, 0, 8)
 	c.Enter('{')
 	for k, more := c.Key(true); more; k, more = c.Key(false) {
 		v := c.Skip()
