@@ -8,13 +8,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wedge-proxy/wedge/internal/prices"
 	"github.com/wedge-proxy/wedge/policy"
 	"github.com/wedge-proxy/wedge/policy/wasmhost"
 	"github.com/wedge-proxy/wedge/proxy"
+	"github.com/wedge-proxy/wedge/proxy/price"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -86,7 +89,8 @@ func judge(file string, data []byte, support wire.Support) *verdict {
 	if missing, is := errors.AsType[*wire.Problems](c.LoadModules(filepath.Dir(file), moduleFile)); is {
 		v.Warnings = missing.List // they may lie where the node runs
 	}
-	if v.Problems = append(v.Problems, moduleFaults(c)...); len(v.Problems) > 0 {
+	v.Problems = append(append(v.Problems, moduleFaults(c)...), listFaults(c)...)
+	if len(v.Problems) > 0 {
 		return v
 	}
 	v.OK, v.Digest = true, c.Digest()
@@ -117,6 +121,18 @@ func moduleFaults(c *wire.Catalog) (faults []wire.Problem) {
 			Name: p.Name, Module: p.Code(), Config: p.Config, Hooks: hooks, Isolation: isolations[p.Isolation], Memory: p.Memory, Time: p.Time,
 		}) {
 			faults = append(faults, c.ProblemAt(fmt.Sprintf("policies[%d].module", i), f.Text))
+		}
+	}
+	return faults
+}
+
+// listFaults are the providers' lists of prices that the built-in table does not have: with one, nothing would have a price.
+func listFaults(c *wire.Catalog) (faults []wire.Problem) {
+	for i := range c.Providers {
+		list := price.List(&c.Providers[i])
+		if list != "" && !slices.Contains(prices.Lists(), list) {
+			text := fmt.Sprintf("the built-in table of prices has no list %q; wedge price list shows what it has, and none is for none of them", list)
+			faults = append(faults, c.ProblemAt(fmt.Sprintf("providers[%d].prices", i), text))
 		}
 	}
 	return faults

@@ -63,6 +63,18 @@ func TestCheckOfABadCatalog(t *testing.T) {
 	}
 }
 
+func TestCheckOfAListOfPricesThatIsNone(t *testing.T) {
+	for list, ok := range map[string]bool{"openai": true, "none": true, "opanai": false} {
+		stdout, _, err := check(t, strings.Replace(goodCatalog, "}]", ", prices: "+list+"}]", 1), "text")
+		if ok {
+			assert.NoError(t, err)
+			continue
+		}
+		assert.Error(t, err)
+		assert.Contains(t, stdout, `:1:13: providers[0].prices: the built-in table of prices has no list "opanai"; wedge price list shows what it has`)
+	}
+}
+
 // withoutBudgets is a build that serves plain catalogs.
 var withoutBudgets = wire.Support{
 	Dialects: map[string]bool{"openai": true}, Strategies: map[string]bool{"weighted": true}, Balances: map[string]bool{"weighted": true},

@@ -35,7 +35,8 @@ type priceListCmd struct {
 func (priceListCmd) Help() string {
 	return `Lists the prices that hold for a provider's models where the catalog has none for them: those of the list that the
 provider's prices names, or of the list of whoever serves its base_url; prices: none holds it to the catalog's. Prices are USD
-per million tokens, unless said otherwise.
+per million tokens, unless said otherwise; where they change with the hour, the dearest hour's. What tools do, such as searching
+the web, is not in them.
 
 Examples:
   wedge price list --provider openai

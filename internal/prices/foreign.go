@@ -11,10 +11,10 @@ import (
 
 // Skip is something of another table that no price of a catalog can say.
 type Skip struct {
-	List  string `json:"list"`            // whose model it is, as the table calls it
-	Model string `json:"model"`           // the model
-	Field string `json:"field,omitempty"` // what is left out; "": the whole model
-	Why   string `json:"why"`
+	List  string // whose model it is, as the table calls it
+	Model string // the model
+	Field string // what is left out; "": the whole model
+	Why   string
 }
 
 // reading is how far another table has been read.
