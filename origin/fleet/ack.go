@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -109,4 +110,44 @@ func (f *Fleet) report(w http.ResponseWriter, r *http.Request) error {
 	}
 	send(w, http.StatusOK, reply)
 	return nil
+}
+
+// lease gives a node what it may spend. Only its present session gets any: whoever has another is a copy of the node, or a
+// process that has been replaced.
+func (f *Fleet) lease(w http.ResponseWriter, r *http.Request) error {
+	c, err := f.admit(r)
+	if err != nil {
+		return err
+	}
+	var ask wire.LeaseRequest
+	if err := read(w, r, maxLease, &ask); err != nil {
+		return err
+	}
+	if f.o.Lease == nil {
+		return refuse(codeNotFound, "this origin lends nothing")
+	}
+	if err := f.present(r.Context(), &c, ask.Session); err != nil {
+		return err
+	}
+	reply, err := f.o.Lease(r.Context(), c.name, &ask)
+	switch {
+	case errors.Is(err, ErrReport), errors.Is(err, store.ErrInvalid):
+		return refuse(codeInvalid, "%s", err)
+	case err != nil:
+		return err
+	}
+	send(w, http.StatusOK, reply)
+	return nil
+}
+
+// present refuses a session that is not the node's last one.
+func (f *Fleet) present(ctx context.Context, c *caller, id string) error {
+	return f.o.Store.View(ctx, func(t *store.Tx) error {
+		var n int
+		err := t.Row("select count(*) from fleet_nodes where name = ? and session = ? and since <= ?", c.name, id, c.since).Scan(&n)
+		if err == nil && n == 0 {
+			err = f.whyNot(t, c)
+		}
+		return err
+	})
 }

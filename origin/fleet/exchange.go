@@ -119,6 +119,7 @@ const (
 	maxAck       = 32 << 10
 	maxSecrets   = 256 << 10
 	maxReport    = 32 << 20
+	maxLease     = 8 << 20
 )
 
 // readTimeout is how long a request's body may take.

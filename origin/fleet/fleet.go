@@ -33,8 +33,10 @@ type Options struct {
 	Vault *vault.Vault
 	// Book counts a node's report exactly once: see ErrGap and ErrReport. Nil: reports are refused.
 	Book func(ctx context.Context, node string, r *wire.Report) (wire.ReportReply, error)
-	Log  *slog.Logger     // nil: slog.Default
-	Now  func() time.Time // nil: time.Now
+	// Lease gives a node what it may spend of budgets, and use of rate limits: see ErrReport. Nil: there is none.
+	Lease func(ctx context.Context, node string, r *wire.LeaseRequest) (*wire.LeaseReply, error)
+	Log   *slog.Logger     // nil: slog.Default
+	Now   func() time.Time // nil: time.Now
 	// Plain tells whether a request without TLS may be answered: one that comes through the loopback interface. Nil: none.
 	Plain func(r *http.Request) bool
 	// NoWaves sends every revision to all nodes at once.
@@ -143,6 +145,7 @@ func (f *Fleet) Handler() http.Handler {
 	mux.HandleFunc("GET "+wire.PathStream, f.serve(f.stream))
 	mux.HandleFunc("POST "+wire.PathAck, f.serve(f.ack))
 	mux.HandleFunc("POST "+wire.PathReport, f.serve(f.report))
+	mux.HandleFunc("POST "+wire.PathLease, f.serve(f.lease))
 	mux.HandleFunc("POST "+wire.PathSecrets, f.serve(f.secrets))
 	mux.HandleFunc("GET "+wire.PathBlob+"{digest}", f.serve(f.blob))
 	mux.HandleFunc("/v1/node/", f.serve(func(http.ResponseWriter, *http.Request) error {

@@ -146,7 +146,8 @@ type Uplink struct {
 	resort   bool        // the store's only revision killed the process before: an origin is asked first
 	secrets  secrets
 	shown    shown
-	buffered map[string]time.Time // when it was seen that somebody holds back the streams of an origin
+	present  atomic.Pointer[session] // nil without one
+	buffered map[string]time.Time    // when it was seen that somebody holds back the streams of an origin
 }
 
 // failing counts how often in a row the link failed while a revision was taken.
@@ -280,6 +281,8 @@ func (u *Uplink) follow(ctx context.Context, origin string) error {
 	}
 	u.shown.up(u.o.now(), origin, u.name(), u.identity().certificate.NotAfter)
 	s := &session{u: u, c: c, id: w.Session, ping: time.Duration(max(w.PingEvery, 100)) * time.Millisecond}
+	u.present.Store(s)
+	defer u.present.Store(nil)
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return s.run(ctx) })
 	work.Go(func() error { return s.report(ctx) })
@@ -309,4 +312,22 @@ func (u *Uplink) hello() wire.Hello {
 		h.Epoch, h.Rev = u.used.at.Epoch, u.used.at.Rev
 	}
 	return h
+}
+
+// errNoSession says that no origin answers now.
+var errNoSession = errors.New("there is no session with an origin")
+
+// Lease tells the origin what became of the node's leases, and asks it for more. It fails at once without a session.
+func (u *Uplink) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseReply, error) {
+	s := u.present.Load()
+	if s == nil {
+		return nil, errNoSession
+	}
+	told := *r
+	told.Session = s.id
+	reply := new(wire.LeaseReply)
+	if err := s.c.post(ctx, wire.PathLease, &told, reply); err != nil {
+		return nil, fmt.Errorf("cannot lease: %w", err)
+	}
+	return reply, nil
 }
