@@ -194,6 +194,9 @@ func TestCutStreamsAreWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events, _, _, err := Codec{}.AppendStream(nil, dialect.OpMessages, anyMessage.Draw(t, "message"))
 		require.NoError(t, err)
+		if rapid.Bool().Draw(t, "foreign") { // another dialect's provider
+			events, _ = writeStream(eventsOf(drawReply(t)))
+		}
 		all := prefixes(t, events)
 		cut(t, all[rapid.IntRange(0, len(all)-1).Draw(t, "cut")], cutUsage)
 	})

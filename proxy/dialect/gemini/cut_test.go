@@ -149,6 +149,9 @@ func TestCutStreamsAreWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events, _, _, err := Codec{}.AppendStream(nil, dialect.OpGenerate, anyAnswer.Draw(t, "answer"))
 		require.NoError(t, err)
+		if rapid.Bool().Draw(t, "foreign") { // another dialect's provider
+			events = streamOf(t, eventsOf(replies.Draw(t, "reply")))
+		}
 		all := prefixes(events)
 		cut(t, all[rapid.IntRange(0, len(all)-1).Draw(t, "cut")], cutUsage)
 	})

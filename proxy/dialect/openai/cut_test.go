@@ -223,10 +223,21 @@ func TestAppendCutSimulated(t *testing.T) {
 // Whatever a stream is cut at, what it told is told, and the rest is as it must be.
 func TestCutStreamsAreWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		op, answer := answers(t)
-		body, err := json.Marshal(answer)
-		require.NoError(t, err)
-		all := prefixes(t, op, explode(t, op, body))
+		var op dialect.Op
+		var events []byte
+		switch rapid.IntRange(0, 2).Draw(t, "origin") {
+		case 0: // another dialect's provider
+			op, events = dialect.OpChat, streamOf(t, dialect.OpChat, eventsOf(replies.Draw(t, "reply")))
+		case 1:
+			op, events = dialect.OpResponses, typedStream(t, eventsOf(typedReplies.Draw(t, "reply")))
+		default:
+			var answer map[string]any
+			op, answer = answers(t)
+			body, err := json.Marshal(answer)
+			require.NoError(t, err)
+			events = explode(t, op, body)
+		}
+		all := prefixes(t, op, events)
 		begun := all[rapid.IntRange(0, len(all)-1).Draw(t, "cut")]
 		got, whole := cut(t, op, begun, cutUsage)
 		if op == dialect.OpResponses {
