@@ -89,71 +89,32 @@ func settle(p *wire.Price) {
 // AppendJSON appends a price as a catalog writes it: an object of the members that a reader could not fill in. A price
 // without a provider or a model is written without them.
 func AppendJSON(dst []byte, p *wire.Price) []byte {
-	dst = append(dst, '{')
-	begin := len(dst)
-	name := func(of string) {
-		if len(dst) > begin {
-			dst = append(dst, ',')
-		}
-		dst = append(strconv.AppendQuote(dst, of), ':')
-	}
-	text := func(of, value string) {
-		if value != "" {
-			name(of)
-			quoted, _ := json.Marshal(value) // a string always has a JSON
-			dst = append(dst, quoted...)
-		}
-	}
-	amount := func(of string, n int64, places int) {
-		if n > 0 {
-			name(of)
-			dst = AppendDecimal(dst, n, places)
-		}
-	}
-	text("provider", p.Provider)
-	text("model", p.Model)
+	o := object{append(dst, '{'), true}
+	o.text("provider", p.Provider)
+	o.text("model", p.Model)
 	if !p.From.IsZero() {
-		text("from", dateOf(p.From))
+		o.text("from", dateOf(p.From))
 	}
-	said := wire.SilentTariff()
-	tariff := func(t *wire.Tariff, below *wire.Tariff) {
-		written := wire.SilentTariff()
-		into := written.Classes()
-		for i, c := range t.Classes() {
-			guess := written
-			guess.Settle(below)
-			if *c.Price >= 0 && *guess.Classes()[i].Price != *c.Price {
-				name(c.Name)
-				dst = AppendDecimal(dst, *c.Price, perMillion)
-				*into[i].Price = *c.Price
-			}
-		}
-		if below == nil {
-			said = written
-		}
-	}
-	tariff(&p.Tariff, nil)
+	said := o.tariff(&p.Tariff, nil)
 	if len(p.Tiers) > 0 {
-		name("tiers")
+		o.name("tiers")
 		for i := range p.Tiers {
-			dst = append(dst, "[,"[min(i, 1)], '{')
-			begin = len(dst)
-			name("above")
-			dst = strconv.AppendInt(dst, p.Tiers[i].Above, 10)
-			tariff(&p.Tiers[i].Tariff, &said)
-			dst = append(dst, '}')
+			o.b = append(o.b, "[,"[min(i, 1)], '{')
+			o.first = true
+			o.whole("above", p.Tiers[i].Above)
+			o.tariff(&p.Tiers[i].Tariff, &said)
+			o.b = append(o.b, '}')
 		}
-		dst, begin = append(dst, ']'), 0
+		o.b = append(o.b, ']')
 	}
-	amount("request_usd", p.Request, inUSD)
-	amount("image_usd", p.Image, inUSD)
-	amount("second_usd", p.Second, inUSD)
-	amount("letters", p.Letter, perMillion)
+	o.amount("request_usd", p.Request, inUSD)
+	o.amount("image_usd", p.Image, inUSD)
+	o.amount("second_usd", p.Second, inUSD)
+	o.amount("letters", p.Letter, perMillion)
 	if p.Batch > 0 && p.Batch != 100 {
-		name("batch")
-		dst = strconv.AppendInt(dst, int64(p.Batch), 10)
+		o.whole("batch", int64(p.Batch))
 	}
-	return append(dst, '}')
+	return append(o.b, '}')
 }
 
 func dateOf(t time.Time) string {
@@ -161,4 +122,56 @@ func dateOf(t time.Time) string {
 		return t.Format(time.DateOnly)
 	}
 	return t.Format(time.RFC3339)
+}
+
+// object is one that is being written.
+type object struct {
+	b     []byte
+	first bool // no member has been written
+}
+
+func (o *object) name(of string) {
+	if !o.first {
+		o.b = append(o.b, ',')
+	}
+	o.first = false
+	o.b = append(strconv.AppendQuote(o.b, of), ':')
+}
+
+// text writes a member, unless it is empty.
+func (o *object) text(of, value string) {
+	if value != "" {
+		o.name(of)
+		quoted, _ := json.Marshal(value) // a string always has a JSON
+		o.b = append(o.b, quoted...)
+	}
+}
+
+func (o *object) whole(of string, n int64) {
+	o.name(of)
+	o.b = strconv.AppendInt(o.b, n, 10)
+}
+
+// amount writes a decimal number, unless it is 0.
+func (o *object) amount(of string, n int64, places int) {
+	if n > 0 {
+		o.name(of)
+		o.b = AppendDecimal(o.b, n, places)
+	}
+}
+
+// tariff writes what would not be filled in, and returns that.
+func (o *object) tariff(t, below *wire.Tariff) wire.Tariff {
+	said := wire.SilentTariff()
+	into := said.Classes()
+	for i, c := range t.Classes() {
+		guess := said
+		guess.Settle(below)
+		if *c.Price >= 0 && *guess.Classes()[i].Price != *c.Price {
+			*into[i].Price = *c.Price
+			o.name(c.Name)
+			o.b = AppendDecimal(o.b, *c.Price, perMillion)
+		}
+	}
+	return said
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -213,6 +214,20 @@ func TestPricesAsCatalogsWriteThem(t *testing.T) {
 			require.ErrorContains(t, err, "model", "only a name may be none: %s", text)
 		}
 	})
+}
+
+func TestDatesAsCatalogsWriteThem(t *testing.T) {
+	for from, want := range map[time.Time]string{
+		{}: `{"model":"m","input":1}`,
+		time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC):                       `{"model":"m","from":"2027-01-02","input":1}`,
+		time.Date(2027, 1, 2, 1, 0, 0, 0, time.FixedZone("later", 60*60)): `{"model":"m","from":"2027-01-02","input":1}`,
+		time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC):                       `{"model":"m","from":"2027-01-02T03:04:05Z","input":1}`,
+	} {
+		p := wire.Price{Model: "m", From: from, Tariff: wire.SilentTariff()}
+		p.Input = 1_000_000
+		settle(&p)
+		assert.Equal(t, want, string(AppendJSON(nil, &p)))
+	}
 }
 
 func FuzzReaders(f *testing.F) {

@@ -51,15 +51,15 @@ func New(c *wire.Catalog) *Table {
 	return t
 }
 
-// None is what a provider's prices say to have no list of the built-in table.
-const None = "none"
+// none is what a provider's prices say to have no list of the built-in table.
+const none = "none"
 
 // List is the list of the built-in table that holds for a provider, "" for none.
 func List(p *wire.Provider) string {
 	switch p.Prices {
 	case "":
 		return prices.ListOfHost(p.BaseURL)
-	case None:
+	case none:
 		return ""
 	}
 	return p.Prices
