@@ -201,7 +201,7 @@ func TestPriceImportRefuses(t *testing.T) {
 		"litellm.json --provider openai --models gpt-9":                "there is no price of gpt-9 of openai in " + tables + "litellm.json",
 		"litellm.json --provider openai --models 1024-x-1024/dall-e-2": "cannot import the price of 1024-x-1024/dall-e-2 from " + tables + "litellm.json: it has no price",
 		"nowhere.json --provider openai":                               "cannot read the table: open ",
-		"litellm.json --provider @b":                                  `cannot name a provider "@b"`,
+		"litellm.json --provider @b":                                   `cannot name a provider "@b"`,
 	} {
 		args := append([]string{"price", "import"}, strings.Fields(line)...)
 		args[2] = tables + args[2]
