@@ -35,7 +35,14 @@ const (
 
 // ParseCatalog reads a catalog in YAML or JSON; name is what problems call it, such as a file's path. It fills in
 // the defaults. A catalog with any fault is refused with *Problems, which lists all of them in the order of the file.
-func ParseCatalog(name string, data []byte) (*Catalog, error) {
+func ParseCatalog(name string, data []byte) (*Catalog, error) { return parseCatalog(name, data, link) }
+
+// ParseEntries is ParseCatalog for a part of a catalog: what the entries name need not be there.
+func ParseEntries(name string, data []byte) (*Catalog, error) {
+	return parseCatalog(name, data, func(value, *Catalog) {})
+}
+
+func parseCatalog(name string, data []byte, link func(value, *Catalog)) (*Catalog, error) {
 	root, problem := parseYAML(data)
 	if problem != nil {
 		return nil, problemsOf(name, []Problem{*problem})

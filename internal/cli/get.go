@@ -42,6 +42,8 @@ var kinds = []kindTable{
 	{wire.KindPrice, "prices", []column{text("INPUT", "input"), text("OUTPUT", "output"), text("CACHED INPUT", "cached_input")}},
 	{wire.KindKey, "keys", []column{text("ID", "id"), text("MODELS", "models"), text("TEAM", "team"), text("TENANT", "tenant")}},
 	{wire.KindBudget, "budgets", []column{text("LIMIT USD", "limit_usd"), text("PERIOD", "period"), text("SCOPE", "scope")}},
+	{wire.KindRate, "rates", []column{text("SCOPE", "scope"), text("MATCH", "match"), text("REQUESTS", "requests"), text("TOKENS", "tokens"), text("CONCURRENCY", "concurrency")}},
+	{wire.KindWebhook, "webhooks", []column{text("URL", "url"), text("EVENTS", "events")}},
 	{wire.KindSecret, "secrets", nil},
 }
 

@@ -14,7 +14,8 @@ import (
 var kinds = []struct{ plural, kind string }{
 	{"providers", wire.KindProvider}, {"models", wire.KindModel}, {"versions", wire.KindVersion},
 	{"experiments", wire.KindExperiment}, {"policies", wire.KindPolicy}, {"prompts", wire.KindPrompt},
-	{"prices", wire.KindPrice}, {"keys", wire.KindKey}, {"budgets", wire.KindBudget}, {"secrets", wire.KindSecret},
+	{"prices", wire.KindPrice}, {"keys", wire.KindKey}, {"budgets", wire.KindBudget}, {"rates", wire.KindRate},
+	{"webhooks", wire.KindWebhook}, {"secrets", wire.KindSecret},
 }
 
 // Page is a part of a list.

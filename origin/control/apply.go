@@ -111,6 +111,7 @@ func memberOfBody(body []byte, name string) any {
 var entryKinds = map[string]bool{
 	wire.KindProvider: true, wire.KindModel: true, wire.KindExperiment: true, wire.KindPolicy: true,
 	wire.KindPrompt: true, wire.KindPrice: true, wire.KindKey: true, wire.KindBudget: true,
+	wire.KindRate: true, wire.KindWebhook: true,
 }
 
 func checkKind(kind string) error {

@@ -154,7 +154,8 @@ type unit struct {
 }
 
 // ranks bring what is named before what names it.
-var ranks = []string{wire.KindProvider, wire.KindPolicy, wire.KindPrompt, wire.KindPrice, wire.KindModel, wire.KindBudget, wire.KindExperiment, wire.KindKey}
+var ranks = []string{wire.KindProvider, wire.KindPolicy, wire.KindPrompt, wire.KindPrice, wire.KindModel, wire.KindBudget, wire.KindExperiment, wire.KindKey,
+	wire.KindRate, wire.KindWebhook}
 
 // units are what the draft changes, in an order in which it can be made: what goes away comes last, and goes the other
 // way round.

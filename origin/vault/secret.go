@@ -103,3 +103,18 @@ func readSecret(t *store.Tx, kek *sealer, name string) (salt [32]byte, value str
 	}
 	return [32]byte(plain), string(plain[len(salt):]), nil
 }
+
+// Secret is the value of a secret, for the origin's own use. An unknown one is store.ErrNotFound.
+func (v *Vault) Secret(ctx context.Context, name string) (value string, err error) {
+	err = v.store.View(ctx, func(t *store.Tx) error {
+		_, kek, err := v.readRoot(t, "")
+		if err == nil {
+			_, value, err = readSecret(t, kek, name)
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("cannot read the secret %q: %w", name, err)
+	}
+	return value, nil
+}
