@@ -57,3 +57,34 @@ func FuzzParseRecord(f *testing.F) {
 		assert.Equal(t, r, again)
 	})
 }
+
+// A journal that the release before wrote has rows of nine texts and nine numbers.
+func TestRecordsOfTheOldLayout(t *testing.T) {
+	want := record{through: 3, period: period{1, 2}, rows: make([]wire.Usage, 2)}
+	old := []byte{oldLayout, 3, 2, 4, 2} // through, from and to, the rows
+	for i := range want.rows {
+		u := &want.rows[i]
+		words, numbers := texts(u), counted(u)
+		for n, text := range words[:oldTexts] {
+			*text = string(rune('a' + n))
+			if old = append(old, 0); i == 0 { // the second row's are those of the first
+				old = append(old[:len(old)-1], 2, byte('a'+n))
+			}
+		}
+		u.Hour, u.Latency = 9, make([]int64, wire.LatencyBuckets)
+		old = append(old, 18)
+		for n, number := range numbers[:oldCounted] {
+			*number = int64(n + i)
+			old = append(old, byte(2*(n+i)))
+		}
+		u.Latency[0] = 5
+		old = append(old, 1, 10)
+	}
+	got, err := parseRecord(old)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	for n := range old {
+		_, err := parseRecord(old[:n])
+		require.ErrorIs(t, err, errDamaged)
+	}
+}

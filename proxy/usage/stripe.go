@@ -108,7 +108,9 @@ func (s *stripe) learn(k *Key) *cell {
 // clone copies the strings: they may be a request's, or a catalog's that is to be forgotten.
 func (k *Key) clone() Key {
 	c := *k
-	for _, text := range [...]*string{&c.Model, &c.Version, &c.Experiment, &c.Arm, &c.Key, &c.Provider, &c.Target, &c.Cache, &c.Code} {
+	for _, text := range [...]*string{
+		&c.Model, &c.Version, &c.Experiment, &c.Arm, &c.Key, &c.Provider, &c.Target, &c.Cache, &c.Code, &c.Team, &c.Tags, &c.Prices,
+	} {
 		*text = strings.Clone(*text)
 	}
 	return c
