@@ -175,7 +175,7 @@ func (h *Hold) Settle(nano int64) {
 		p.held.Add(-h.nano)
 		p.usual.Store((7*p.usual.Load() + nano) / 8)
 		p.dirty.Store(true)
-		if a := p.account; nano < h.nano && a.dry.Load() != 0 {
+		if a := p.account; nano < h.nano && a.dry.Load() != 0 && p.free() >= a.dry.Load() {
 			a.dry.Store(0)
 		}
 	}
@@ -225,4 +225,15 @@ func (b *Book) potAt(a *Account, now time.Time) *pot {
 	}
 	p.account, p.end, p.window = a, end, span.Window
 	return p
+}
+
+// Left is what could be held besides now for the same request, at most.
+func (b *Book) Left(h *Hold) int64 {
+	most := int64(math.MaxInt64)
+	for i := range h.n {
+		if p := h.at(i); p.account.Budget().Kind == "hard" {
+			most = min(most, b.left(p))
+		}
+	}
+	return most
 }

@@ -27,6 +27,7 @@ func (b *Book) flush(now time.Time) {
 			continue
 		}
 		b.lend(p)
+		b.moisten(p)
 		next := b.totals(p, now)
 		if p.dirty.Swap(false); next == p.written {
 			continue
@@ -51,7 +52,6 @@ func (b *Book) flush(now time.Time) {
 	for _, r := range raises {
 		if r.allowance > r.p.allowance.Load() {
 			r.p.allowance.Store(r.allowance)
-			r.p.account.dry.Store(0)
 			wrote = true
 		}
 		r.p.need = 0
@@ -174,6 +174,9 @@ func (b *Book) await(p *pot, nano int64) bool {
 		there := b.cap(p)-p.used.Load() >= nano
 		if !there && (b.o.Lender == nil || p.refused || b.away) {
 			b.dryUp(p, nano)
+			if p.need = max(p.need, nano); b.o.Now().Sub(b.asked) > askAgain { // others may have given something back
+				b.wantNow()
+			}
 			b.mu.Unlock()
 			return false
 		}
@@ -195,9 +198,16 @@ func (b *Book) await(p *pot, nano int64) bool {
 	}
 }
 
+// moisten notes that there is money again for what was asked for in vain.
+func (b *Book) moisten(p *pot) {
+	if dry := p.account.dry.Load(); dry != 0 && p.account.pot.Load() == p && b.cap(p)-p.used.Load() >= dry {
+		p.account.dry.Store(0)
+	}
+}
+
 // dryUp notes that there is no money for what requests usually cost.
 func (b *Book) dryUp(p *pot, nano int64) {
-	if usual := p.usual.Load(); usual == 0 || b.cap(p)-p.used.Load() < 2*usual {
+	if usual := p.usual.Load(); usual == 0 || b.cap(p)-p.used.Load() < 4*usual {
 		p.account.dry.Store(max(1, nano))
 	}
 }

@@ -12,6 +12,7 @@ const (
 	horizon   = time.Minute      // of spending, is what a lease is to last for
 	ahead     = 10 * time.Minute // before a period ends, money of the next one is asked for
 	askWithin = 10 * time.Second
+	askAgain  = time.Second // after the lender had nothing
 )
 
 // lease asks the lender whenever it is due, until ctx ends.
