@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/origin/fleet"
 	"github.com/wedge-proxy/wedge/origin/ledger"
+	"github.com/wedge-proxy/wedge/origin/spend"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
 // newFleet makes the fleet, whose nodes may come without TLS where the origin listens on this machine only.
 func (o *Origin) newFleet(metrics *obs.Registry) (*fleet.Fleet, error) {
 	return fleet.New(fleet.Options{
-		Store: o.store, Vault: o.vault, Book: o.book, Log: o.options.Log, NoWaves: o.options.NoWaves, Metrics: metrics,
+		Store: o.store, Vault: o.vault, Book: o.book, Lease: o.lease, Log: o.options.Log, NoWaves: o.options.NoWaves, Metrics: metrics,
 		Plain: func(r *http.Request) bool { return r.TLS == nil && o.tls == nil },
 	})
 }
@@ -27,6 +30,15 @@ func (o *Origin) book(ctx context.Context, node string, r *wire.Report) (wire.Re
 	case errors.Is(err, ledger.ErrGap):
 		err = fmt.Errorf("%w: %w", fleet.ErrGap, err)
 	case errors.Is(err, ledger.ErrReport):
+		err = fmt.Errorf("%w: %w", fleet.ErrReport, err)
+	}
+	return reply, err
+}
+
+// lease tells the fleet what may be lent to a node.
+func (o *Origin) lease(ctx context.Context, node string, r *wire.LeaseRequest) (*wire.LeaseReply, error) {
+	reply, err := o.spend.Lease(ctx, node, r)
+	if errors.Is(err, spend.ErrRequest) {
 		err = fmt.Errorf("%w: %w", fleet.ErrReport, err)
 	}
 	return reply, err
@@ -50,4 +62,18 @@ func (o *Origin) takers(ctx context.Context) (names []string, err error) {
 		}
 		after = nodes[page-1].Name
 	}
+}
+
+// spenders are the keys and models that have cost something lately.
+func (o *Origin) spenders(ctx context.Context) (keys, models []string, err error) {
+	q := ledger.Query{Since: time.Now().Add(-24 * time.Hour), By: []string{"key", "model"}}
+	rows, err := o.ledger.Usage(ctx, q)
+	for i := range rows {
+		if r := &rows[i]; r.CostNano > 0 {
+			keys, models = append(keys, r.Key), append(models, r.Model)
+		}
+	}
+	slices.Sort(keys)
+	slices.Sort(models)
+	return slices.Compact(keys), slices.Compact(models), err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/wedge-proxy/wedge/origin/control"
 	"github.com/wedge-proxy/wedge/origin/fleet"
 	"github.com/wedge-proxy/wedge/origin/ledger"
+	"github.com/wedge-proxy/wedge/origin/spend"
 	"github.com/wedge-proxy/wedge/origin/store"
 	"github.com/wedge-proxy/wedge/origin/vault"
 	"github.com/wedge-proxy/wedge/wire"
@@ -93,6 +94,7 @@ type Origin struct {
 	store    *store.Store
 	vault    *vault.Vault
 	ledger   *ledger.Ledger
+	spend    *spend.Spend
 	fleet    *fleet.Fleet
 	control  *control.Control
 	api      *api.API
@@ -128,6 +130,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 	}
 	metrics := obs.NewRegistry()
 	o.ledger = ledger.New(o.store)
+	o.spend = spend.New(spend.Options{Store: o.store, Secret: o.vault.Secret, Spenders: o.spenders, Log: o.options.Log})
 	o.control = control.New(control.Options{
 		Store: o.store, Secrets: o.vault, Traffic: control.Booked(o.ledger), Support: o.options.Support,
 		CheckPolicy: o.options.CheckPolicy, Nodes: o.takers, Log: o.options.Log,
@@ -136,7 +139,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 		return err
 	}
 	o.api, err = api.New(api.Options{
-		Store: o.store, Control: o.control, Vault: o.vault, Ledger: o.ledger, Fleet: o.fleet, Plain: o.tls == nil,
+		Store: o.store, Control: o.control, Vault: o.vault, Ledger: o.ledger, Spend: o.spend, Fleet: o.fleet, Plain: o.tls == nil,
 		Metrics: metrics, Version: o.options.Version, Log: o.options.Log,
 	})
 	if err != nil {
@@ -161,7 +164,7 @@ func (o *Origin) openVault(ctx context.Context) (err error) {
 func storeOptions(url string) store.Options {
 	return store.Options{
 		URL: url, Blobs: wire.BlobsOf,
-		Schemas: []store.Schema{vault.Schema(), ledger.Schema(), fleet.Schema(), control.Schema(), api.Schema()},
+		Schemas: []store.Schema{vault.Schema(), ledger.Schema(), spend.Schema(), fleet.Schema(), control.Schema(), api.Schema()},
 	}
 }
 

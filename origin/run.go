@@ -23,7 +23,7 @@ func (o *Origin) Run(ctx context.Context) error {
 	server := o.server(streams)
 	group, failed := errgroup.WithContext(ctx)
 	for _, job := range []func(context.Context) error{
-		o.fleet.Run, o.control.Run, o.maintain,
+		o.fleet.Run, o.control.Run, o.spend.Run, o.maintain,
 		func(ctx context.Context) error { return o.ledger.Run(ctx, o.options.Log) },
 	} {
 		group.Go(func() error { return unlessEnded(jobs, job(jobs)) })

@@ -34,6 +34,8 @@ type commandLine struct {
 	Experiment experimentCmd    `cmd:"" help:"Start and end experiments."`
 	Key        keyCmd           `cmd:"" help:"Make virtual keys."`
 	Price      priceCmd         `cmd:"" help:"Look at prices, explain costs, import price tables."`
+	Budget     budgetCmd        `cmd:"" help:"Show where budgets stand, and write off what is lost."`
+	Alert      alertCmd         `cmd:"" help:"Show what happened to budgets."`
 	Secret     secretCmd        `cmd:"" help:"Keep secrets at the origin."`
 	Node       nodeCmd          `cmd:"" help:"Invite nodes, look at them, pin and drain them."`
 	Fleet      fleetCmd         `cmd:"" help:"Show how far the last revision has come."`

@@ -121,7 +121,7 @@ func openOrigin(ctx context.Context, o origin.Options, log *slog.Logger) (*runni
 		return nil, err
 	}
 	o.Support, o.CheckPolicy, o.Log = proxy.Support, trial.check, log
-	o.Support.OriginSecrets = true
+	o.Support.OriginSecrets, o.Support.Webhooks = true, true
 	opened, err := origin.Open(ctx, o)
 	if err != nil {
 		trial.close()

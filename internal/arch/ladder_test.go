@@ -88,7 +88,7 @@ var ladder = map[string]row{
 	"proxy":          {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
 	"origin/vault":   {rung: 3, never: []string{"proxy", "bench", wazero}},
 	"origin/ledger":  {rung: 3, never: []string{"proxy", "bench", wazero}},
-	"origin/spend":   {rung: 3, also: []string{"origin/vault"}, never: []string{"proxy", "bench", wazero}},
+	"origin/spend":   {rung: 3, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
 	"origin/fleet":   {rung: 3, also: []string{"origin/vault"}, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
 	"origin/control": {rung: 3, also: []string{"origin/vault", "origin/ledger"}, modules: []string{semver, yaml}, never: []string{"proxy", "bench", wazero}},
 	"origin/api":     {rung: 4, modules: []string{yaml}, never: []string{"proxy", "bench", wazero}},

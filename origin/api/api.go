@@ -12,6 +12,7 @@ import (
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/origin/control"
 	"github.com/wedge-proxy/wedge/origin/ledger"
+	"github.com/wedge-proxy/wedge/origin/spend"
 	"github.com/wedge-proxy/wedge/origin/store"
 	"github.com/wedge-proxy/wedge/origin/vault"
 )
@@ -22,6 +23,7 @@ type Options struct {
 	Control *control.Control
 	Vault   *vault.Vault
 	Ledger  *ledger.Ledger
+	Spend   *spend.Spend
 	Fleet   Fleet
 	Plain   bool          // nodes come without TLS: join tokens name no CA
 	Metrics *obs.Registry // nil: one of its own

@@ -21,6 +21,7 @@ import (
 	"github.com/wedge-proxy/wedge/origin/control"
 	"github.com/wedge-proxy/wedge/origin/fleet"
 	"github.com/wedge-proxy/wedge/origin/ledger"
+	"github.com/wedge-proxy/wedge/origin/spend"
 	"github.com/wedge-proxy/wedge/origin/store"
 	"github.com/wedge-proxy/wedge/origin/vault"
 	"github.com/wedge-proxy/wedge/wire"
@@ -46,7 +47,7 @@ prices:
   - {provider: openai, model: gpt, input: 1.5, output: 2.00}
 `
 
-var schemasOf = []store.Schema{vault.Schema(), ledger.Schema(), control.Schema(), Schema()}
+var schemasOf = []store.Schema{spend.Schema(), vault.Schema(), ledger.Schema(), control.Schema(), Schema()}
 
 // server is an API with a real store, control, vault and ledger, over HTTP.
 type server struct {
@@ -75,11 +76,11 @@ func newServer(t testing.TB, change ...func(*Options)) *server {
 		client: &http.Client{Transport: &http.Transport{}}, tokens: map[vault.Role]string{},
 	}
 	o := Options{
-		Store: db, Vault: keys, Ledger: s.ledger, Fleet: s.fleet, Version: "test", Log: slog.New(slog.NewTextHandler(s.log, nil)),
+		Store: db, Vault: keys, Ledger: s.ledger, Spend: spend.New(spend.Options{Store: db}), Fleet: s.fleet, Version: "test", Log: slog.New(slog.NewTextHandler(s.log, nil)),
 		Control: control.New(control.Options{
 			Store: db, Secrets: keys, Reach: func(context.Context, *wire.Provider) error { return nil },
 			Support: wire.Support{
-				OriginSecrets: true, Dialects: map[string]bool{"openai": true}, Strategies: map[string]bool{"weighted": true},
+				OriginSecrets: true, Budgets: true, Rates: true, Webhooks: true, Dialects: map[string]bool{"openai": true}, Strategies: map[string]bool{"weighted": true},
 				Balances: map[string]bool{"round_robin": true, "weighted": true},
 			},
 		}),

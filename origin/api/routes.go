@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"net/http"
 
 	"github.com/wedge-proxy/wedge/origin/vault"
@@ -28,7 +30,7 @@ func routes() []route {
 	for _, k := range kinds {
 		all = append(all, kindRoutes(k.plural, k.kind)...)
 	}
-	return append(append(all, modelRoutes()...), nodeRoutes()...)
+	return slices.Concat(all, modelRoutes(), nodeRoutes(), moneyRoutes())
 }
 
 func systemRoutes() []route {
@@ -141,5 +143,16 @@ func nodeRoutes() []route {
 		{post, node + "/drain", vault.Operator, "Takes a node out of service.", write(step("drain")), nil},
 		{post, node + "/undrain", vault.Operator, "Takes a node into service again.", write(step("undrain")), nil},
 		{del, node, vault.Operator, "Removes a node; its certificate counts no more.", read((*call).removeNode), nil},
+	}
+}
+
+func moneyRoutes() []route {
+	before := []param{{"before", "integer", "the id of an alert: only earlier ones are listed"}, paramLimit}
+	return []route{
+		{get, v1 + "budgets/status", vault.Viewer, "Where all budgets stand in their present periods.", read((*call).budgets), paged},
+		{get, v1 + "budgets/{name}/status", vault.Viewer, "Where a budget stands, and what nodes have of it.", read((*call).budget), nil},
+		{post, v1 + "budgets/{name}/write-off", vault.Operator, "Counts as spent what a node that will not come back had of a budget.", write((*call).writeOff), nil},
+		{get, v1 + "alerts", vault.Viewer, "What happened to money, the latest first.", read((*call).alerts), before},
+		{get, v1 + "webhooks/deliveries", vault.Viewer, "What became of alerts on their way to webhooks.", read((*call).deliveries), before},
 	}
 }

@@ -51,13 +51,15 @@ func lend(p *pot, r *wire.PotReport, b *wire.Budget, others func(periods []int64
 		return g
 	}
 	before := p.committed()
-	p.Granted += grant(p, r, remaining, part(r.Rate, all.rate, all.purses))
+	p.Granted += grant(p, r, b.LimitNano, remaining, part(r.Rate, all.rate, all.purses))
 	more := p.committed() - before
 	if r.Want > 0 && p.Granted == g.Granted {
 		g.Refused = wire.RefusedExhausted
 	}
 	g.Granted, g.Committed, g.Spent = p.Granted, all.committed+more, all.used
-	g.Keep = keep(b.LimitNano, remaining-more, all.purses, p.Rate)
+	if more == 0 { // what is given is not asked back at once
+		g.Keep = keep(b.LimitNano, remaining, all.purses, p.Rate)
+	}
 	return g
 }
 

@@ -54,13 +54,13 @@ const (
 
 // grant is how much more a purse gets: no more than there is, and of what is scarce no more than half of the node's part, so
 // that others get some, too. remaining is what the budget can still lend; share is the node's part of all that is spent.
-func grant(p *pot, r *wire.PotReport, remaining int64, share float64) int64 {
+func grant(p *pot, r *wire.PotReport, limit, remaining int64, share float64) int64 {
 	room := remaining + p.committed() - (p.Granted - p.Returned) // what is spent beyond a lease counts already
 	if r.Want <= 0 || remaining <= 0 || room < r.Min {
 		return 0
 	}
 	fair := int64(float64(remaining) * share / 2)
-	return min(max(min(r.Want, fair), r.Min, min(r.Want, leastGrant)), room)
+	return min(max(min(r.Want, fair), r.Min, min(r.Want, limit/1000, leastGrant)), room)
 }
 
 // leastGrant is not worth dividing, in nano-USD: a tenth of a cent.
@@ -70,7 +70,7 @@ const leastGrant = 1_000_000
 func keep(limit, remaining int64, purses int, rate int64) int64 {
 	switch {
 	case remaining < 0, purses > 1 && remaining < limit/20:
-		return rate / 6 // of ten seconds
+		return min(rate/6, limit/int64(200*max(1, purses))) // ten seconds' worth, and no more than a two hundredth of the budget in all
 	}
 	return -1
 }
