@@ -156,10 +156,6 @@ func (x *exchange) charge(t *target) (failure *dialect.Error, again bool) {
 		nano = x.need(c, accounts)
 	}
 	short := x.s.o.Budgets.Admit(&c.hold, accounts, nano, time.Now())
-	for short != nil && c.hard && c.paid > leastTokens { // a little of it may still be paid for
-		c.paid /= 4
-		short = x.s.o.Budgets.Admit(&c.hold, accounts, c.price.AtMost(c.atMostAsked(), c.paid, x.start), time.Now())
-	}
 	if short != nil {
 		return x.exhausted(short), slices.Contains(t.provider.accounts, short)
 	}
@@ -207,7 +203,7 @@ func anyHard(accounts []*budget.Account) bool {
 // unpriced gives an attempt whose price nobody knows the flat one that its budgets hold it to, or returns one that does not
 // allow it.
 func (x *exchange) unpriced(c *charge, t *target, accounts []*budget.Account) *budget.Account {
-	if t.price.Known(x.start) || !x.costs() {
+	if !x.costs() || x.priced(t) {
 		return nil
 	}
 	flat := int64(-1)
@@ -225,6 +221,18 @@ func (x *exchange) unpriced(c *charge, t *target, accounts []*budget.Account) *b
 	return nil
 }
 
+// priced says that what the request may consume has a price. Some models are billed by other units than tokens.
+func (x *exchange) priced(t *target) bool {
+	if x.op == dialect.OpOther {
+		return t.price.Known(x.start)
+	}
+	u := dialect.Usage{Known: true, Input: 1}
+	if x.op.Chats() {
+		u.Output = 1
+	}
+	return t.price.Bill(&u, x.start).Nano != price.Unknown
+}
+
 // costs says that the request asks a provider for something that it bills.
 func (x *exchange) costs() bool {
 	return x.op != dialect.OpOther || x.ctx.IsPost() && (len(x.ref) > 0 || !x.free())
@@ -240,26 +248,31 @@ const plenty = 32
 // as a stream. A whole answer that the money is scarce for is asked for as a stream.
 func (x *exchange) need(c *charge, accounts []*budget.Account) int64 {
 	if !x.op.Chats() {
-		return c.price.AtMost(c.atMostAsked()+x.extraTokens(), x.outputTokens(), x.start)
+		nano := c.price.AtMost(c.atMostAsked()+x.extraTokens(), x.outputTokens(), x.start)
+		if x.op == dialect.OpOther && x.under("images") { // where they are billed one by one
+			nano = max(nano, c.price.Bill(&dialect.Usage{Known: true, Images: x.images()}, x.start).Nano)
+		}
+		return nano
 	}
 	limit, choices := x.limit(x.plan.version), x.choices()
-	all := c.atMostAsked()
+	all, most := c.atMostAsked(), x.s.o.Budgets.Most(accounts, x.start)
 	if !x.streaming {
 		tokens := limit
 		if tokens == 0 {
 			tokens = wholeTokens
 		}
 		nano := c.price.AtMost(all, tokens*choices, x.start)
-		if x.plan.whole || nano <= x.s.o.Budgets.Most(accounts, x.start)/plenty || !x.gatherable() {
+		if x.plan.whole || nano <= most/plenty || !x.gatherable() {
 			c.hard = false
 			return nano
 		}
 		x.gathers = true
 	}
-	c.paid = chunkTokens * choices
+	c.chunk = affordable(most, func(tokens int64) int64 { return c.price.AtMost(all, tokens*choices, x.start) })
 	if limit > 0 {
-		c.paid = min(c.paid, limit*choices)
+		c.chunk = min(c.chunk, limit)
 	}
+	c.paid = c.chunk * choices
 	return c.price.AtMost(all, c.paid, x.start)
 }
 

@@ -19,6 +19,7 @@ type charge struct {
 	asked int64 // tokens of the request, an estimate
 	came  int64 // tokens of the answer so far, an estimate where the provider does not tell yet
 	paid  int64 // tokens of the answer that are held for
+	chunk int64 // of them, that were added last
 	tried int64 // came, when there was no money for more
 	least int   // bytes of the smallest event: what stands around the texts
 
@@ -65,24 +66,40 @@ func (c *charge) remember(events []byte) {
 	}
 }
 
+// more is what so many further tokens of the answer may cost.
+func (c *charge) more(tokens int64) int64 {
+	asked := c.atMostAsked()
+	return c.price.AtMost(asked, c.paid+tokens, c.begun) - c.price.AtMost(asked, c.paid, c.begun)
+}
+
 // spent says that there is no money for more of the answer. It asks for more while there is time.
 func (c *charge) spent() bool {
-	if !c.hard || c.came+aheadTokens <= c.paid {
+	if !c.hard || c.came+min(aheadTokens, c.chunk/2) <= c.paid {
 		return false
 	}
 	last := c.came+lastTokens >= c.paid
 	if c.tried > 0 && !last { // it was asked for before
 		return false
 	}
-	for more := int64(chunkTokens); more > lastTokens; more /= 4 {
-		need := more + max(0, c.came-c.paid)
-		if c.book.Extend(&c.hold, c.price.AtMost(0, need, c.begun), time.Now()) == nil {
-			c.paid, c.tried = c.paid+need, 0
-			return false
-		}
+	behind := max(0, c.came-c.paid)
+	chunk := affordable(c.book.Left(&c.hold), func(tokens int64) int64 { return c.more(behind + tokens) })
+	if c.book.Extend(&c.hold, c.more(behind+chunk), time.Now()) == nil {
+		c.paid, c.chunk, c.tried = c.paid+behind+chunk, chunk, 0
+		return false
 	}
 	c.tried = max(c.came, 1)
 	return last
+}
+
+// affordable is how many tokens of an answer to pay for ahead, where there is so much money left: the scarcer it is, the less
+// of it a request ties up.
+func affordable(left int64, cost func(tokens int64) int64) int64 {
+	for n := int64(chunkTokens); n > leastTokens; n /= 4 {
+		if c := cost(n); c <= left/8 {
+			return n
+		}
+	}
+	return leastTokens
 }
 
 // usage is what counts as consumed: what the provider tells, or an estimate.
