@@ -50,6 +50,8 @@ func follow(n *node, o followOptions) (*follower, error) {
 	if err != nil {
 		return nil, err
 	}
+	lease := f.up.Lease
+	n.lender.lease.Store(&lease)
 	n.resolve, n.link = f.secret, func() any { return f.up.Status() }
 	return f, nil
 }

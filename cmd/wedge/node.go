@@ -17,17 +17,20 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/proxy"
+	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/dialect/anthropic"
 	"github.com/wedge-proxy/wedge/proxy/dialect/gemini"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
+	"github.com/wedge-proxy/wedge/proxy/rate"
 	"github.com/wedge-proxy/wedge/proxy/usage"
 	"github.com/wedge-proxy/wedge/store/badger"
 	"github.com/wedge-proxy/wedge/store/memory"
@@ -68,6 +71,8 @@ type node struct {
 	policies   *policyHost
 	policyTemp string                           // the folder of compiled policies, if it goes with the process
 	usage      *usage.Usage                     // nil if nobody wants to know
+	budgets    *budget.Book                     // nil without a store: catalogs with budgets are refused
+	lender     lender                           // whom the budgets' money comes from
 	resolve    func(ref string) (string, error) // secrets of a catalog that came from elsewhere; nil: the node's own
 	spool      func() any                       // the reports that wait, for /status; nil without an origin
 	link       func() any                       // the state of the link to the origin, for /status; nil without one
@@ -147,8 +152,43 @@ func (n *node) newServer() error {
 		}
 		po.Usage, n.spool = n.usage, func() any { return n.usage.Status() }
 	}
+	if err := n.openBudgets(&po); err != nil {
+		return err
+	}
 	n.server, err = proxy.New(po)
 	return err
+}
+
+// openBudgets makes what keeps the node within its budgets and rate limits. What was spent must outlive the process, so that
+// there are no budgets without a store.
+func (n *node) openBudgets(po *proxy.Options) (err error) {
+	po.Rates = rate.New(rate.Options{})
+	if n.disk == nil {
+		return nil
+	}
+	o := budget.Options{KV: n.disk, Dir: n.o.Data, Log: n.log, Rates: po.Rates.Demand, Shares: po.Rates.Share}
+	if n.o.Follows {
+		o.Lender = &n.lender
+	}
+	n.budgets, err = budget.Open(o)
+	po.Budgets = n.budgets
+	return err
+}
+
+// lender lets a node that follows an origin lease from it once the link is there.
+type lender struct {
+	lease atomic.Pointer[func(context.Context, *wire.LeaseRequest) (*wire.LeaseReply, error)]
+}
+
+var errNoLink = errors.New("the link to the origin is not there yet")
+
+// Lease asks the origin.
+func (l *lender) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseReply, error) {
+	lease := l.lease.Load()
+	if lease == nil {
+		return nil, errNoLink
+	}
+	return (*lease)(ctx, r)
 }
 
 // openPolicies makes what runs policies. Without a folder of its own for compiled ones the node serves all the same, and
@@ -284,6 +324,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.usage != nil {
 		background.Go(func() error { return n.usage.Run(work) })
+	}
+	if n.budgets != nil {
+		background.Go(func() error { return n.budgets.Run(work) })
 	}
 	logs, stopLogs := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLogs()

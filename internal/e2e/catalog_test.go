@@ -11,7 +11,7 @@ import (
 
 // catalog is a catalog while a test writes it: the entries of its sections as YAML.
 type catalog struct {
-	providers, models, experiments, policies, prices, keys []string
+	providers, models, experiments, policies, prices, keys, budgets, rates []string
 }
 
 // at adds a provider at an address.
@@ -36,6 +36,21 @@ func (c *catalog) policy(name, file, hooks, more string) *catalog {
 		more = ", " + more
 	}
 	c.policies = append(c.policies, fmt.Sprintf(`{name: %s, module: "file:%s", hooks: [%s]%s}`, name, file, hooks, more))
+	return c
+}
+
+// price adds what a model costs, in USD per million tokens. more are further fields.
+func (c *catalog) price(provider, model string, input, output float64, more string) *catalog {
+	if more != "" {
+		more = ", " + more
+	}
+	c.prices = append(c.prices, fmt.Sprintf(`{provider: %s, model: "%s", input: %g, output: %g%s}`, provider, model, input, output, more))
+	return c
+}
+
+// budget adds a budget of so many USD. more are its further fields, such as "period: total, scope: total".
+func (c *catalog) budget(name, usd, more string) *catalog {
+	c.budgets = append(c.budgets, fmt.Sprintf(`{name: %s, limit_usd: %s, %s}`, name, usd, more))
 	return c
 }
 
@@ -70,6 +85,8 @@ func (c *catalog) String() string {
 	section("policies", c.policies)
 	section("prices", c.prices)
 	section("keys", c.keys)
+	section("budgets", c.budgets)
+	section("rates", c.rates)
 	return b.String()
 }
 

@@ -234,14 +234,17 @@ func (s *said) add(t testing.TB, m *message) {
 
 // record is what the simulated provider tells of a request.
 type record struct {
-	Seq     int
-	Path    string
-	Headers map[string]string
-	Body    string
-	Model   string
-	Stream  bool
-	State   string
-	Ended   *time.Time
+	Seq       int
+	Path      string
+	Headers   map[string]string
+	Body      string
+	Model     string
+	Stream    bool
+	State     string
+	Status    int
+	TokensIn  int `json:"tokens_in"`
+	TokensOut int `json:"tokens_out"`
+	Ended     *time.Time
 }
 
 func (p *provider) requests(t testing.TB) []record {
