@@ -157,10 +157,14 @@ func (x *exchange) tryTarget(t *target) (failure *dialect.Error, again bool) {
 	record := &x.tries[x.plan.attempts-1]
 	record.version, record.target = x.plan.version, t
 	began := time.Now()
-	failure, again = x.askTarget(t, began)
-	if failure != nil && x.gathers && failure.Status == 400 { // some accounts may not stream
+	failure, again, asked := x.askTarget(t, began)
+	if asked && failure != nil && x.gathers && failure.Status == 400 { // some accounts may not stream
 		x.plan.whole = true
-		failure, again = x.askTarget(t, began)
+		failure, again, asked = x.askTarget(t, began)
+	}
+	if !asked {
+		record.result = failure.Code
+		return failure, again
 	}
 	took := time.Since(began)
 	record.took = took
@@ -177,16 +181,17 @@ func (x *exchange) tryTarget(t *target) (failure *dialect.Error, again bool) {
 	return failure, again
 }
 
-// askTarget sends the request to a target that has room for it, if it can be paid for.
-func (x *exchange) askTarget(t *target, began time.Time) (failure *dialect.Error, again bool) {
+// askTarget sends the request to a target that has room for it, if it can be paid for; asked is false where not.
+func (x *exchange) askTarget(t *target, began time.Time) (failure *dialect.Error, again, asked bool) {
 	if !x.up.enter(t) {
-		return fail(codeOverloaded, "", "provider "+t.provider.Name+" has as many requests under way as its limits allow; try again later"), true
+		return fail(codeOverloaded, "", "provider "+t.provider.Name+" has as many requests under way as its limits allow; try again later"), true, false
 	}
 	if failure, again = x.charge(t); failure != nil {
 		x.up.leave(route.Neutral, 0)
-		return failure, again
+		return failure, again, false
 	}
-	return x.send(t, began)
+	failure, again = x.send(t, began)
+	return failure, again, true
 }
 
 // send sends the request to a target and takes the answer, or the beginning of a stream.
