@@ -77,10 +77,11 @@ func TestNamesOfResources(t *testing.T) {
 	for _, r := range split(t, string(readFile(t, "testdata/full.yaml"))) {
 		names = append(names, r.Kind+" "+r.Name)
 	}
-	assert.Equal(t, []string{"budget everything", "budget team-a", "experiment bigger-model", "experiment next", "key operator", "key team-a",
+	assert.Equal(t, []string{"budget away", "budget everything", "budget team-a", "experiment bigger-model", "experiment next", "key operator", "key team-a",
 		"model support-bot", "policy redact", "policy route-by-language", "price openai/embed", "price openai/gpt-5-mini",
-		"prompt support-system@2.1.0", "provider eu", "provider openai", "version support-bot@0.9.0", "version support-bot@1.0.0",
-		"version support-bot@1.1.0"}, names)
+		"price openai/gpt-5@2026-01-01",
+		"prompt support-system@2.1.0", "provider eu", "provider openai", "rate blues", "version support-bot@0.9.0", "version support-bot@1.0.0",
+		"version support-bot@1.1.0", "webhook ops"}, names)
 }
 
 // However a catalog is spelt, its resources say the same.
@@ -240,7 +241,7 @@ func TestKindsAndSections(t *testing.T) {
 		kind, ok := CatalogKind(section)
 		require.True(t, ok, section)
 		assert.Equal(t, section, sectionOf[kind])
-		assert.True(t, Shared(kind))
+		assert.Equal(t, kind != KindWebhook, Shared(kind), kind)
 	}
 	_, ok := CatalogKind("versions")
 	assert.False(t, ok)
