@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"time"
 )
 
 // Digest names the catalog by what it says: sha256: and 64 hexadecimal digits. Spelling, comments, the order of
@@ -50,6 +51,9 @@ func appendCanonical(dst []byte, v reflect.Value) []byte {
 	case reflect.Pointer:
 		return appendCanonical(dst, v.Elem())
 	case reflect.Struct:
+		if t, ok := v.Interface().(time.Time); ok {
+			return appendSized(dst, 't', t.UTC().Format(time.RFC3339Nano))
+		}
 		return appendStruct(dst, v)
 	case reflect.Array:
 		return appendSized(dst, 'a', fmt.Sprintf("%x", v.Interface()))

@@ -23,7 +23,7 @@ func TestTheReferenceIsTrue(t *testing.T) {
 	for _, field := range fields {
 		assert.Regexp(t, "[`{]"+field[1]+"\\b|## "+field[1], text, "the field %s is not documented", field[1])
 	}
-	for _, list := range [][]string{dialects, units, cacheModes, scopes, statuses, strategies, balances, phases, metrics, hooks, rights, spans, levels} {
+	for _, list := range [][]string{dialects, units, cacheModes, scopes, statuses, strategies, balances, phases, metrics, hooks, rights, spans, levels, rated, AlertKinds} {
 		for _, word := range list {
 			assert.Contains(t, text, "`"+word+"`")
 		}

@@ -228,7 +228,7 @@ func decimal(dst *int64, scale int, most int64) reader {
 		case n > most:
 			v.failf("%s is too large", show(v.node.Value))
 		}
-		*dst = n
+		*dst = max(n, 0)
 	}
 }
 

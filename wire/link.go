@@ -46,11 +46,7 @@ func link(root value, c *Catalog) {
 		l.budget(i, &c.Budgets[i])
 	}
 	for i := range c.Rates {
-		r := &c.Rates[i]
-		l.matches(r.Scope, r.Match, "rates", i)
-		if r.Match == "" && r.Scope != "total" {
-			l.root.locate("rates", i, "scope").failf("the rule matches no %s; name one in match, or use the scope total", r.Scope)
-		}
+		l.rate(i, &c.Rates[i])
 	}
 }
 
@@ -70,7 +66,9 @@ func (l *linker) define() {
 	define(l.root, "webhooks", "name", c.Webhooks, func(w *Webhook) string { return w.Name })
 	l.teams = scope{}
 	for i := range c.Keys {
-		l.teams[c.Keys[i].Team] = i
+		if team := c.Keys[i].Team; team != "" {
+			l.teams[team] = i
+		}
 	}
 	for i := range c.Providers {
 		if strings.Contains(c.Providers[i].Name, "/") {
@@ -301,10 +299,26 @@ func (l *linker) key(i int, k *Key) {
 }
 
 func (l *linker) budget(i int, b *Budget) {
-	if model, is := strings.CutPrefix(b.OnExhausted, downgrade); is {
-		l.modelReference(model, l.root.locate("budgets", i, "on_exhausted"))
-	}
 	l.matches(b.Scope, b.Match, "budgets", i)
+	ref, is := Downgrade(b.OnExhausted)
+	if !is {
+		return
+	}
+	at := l.root.locate("budgets", i, "on_exhausted")
+	model, _, known := l.modelReference(ref, at)
+	if known && b.Scope == "model" && l.catalog.Models[model].Name == b.Match {
+		at.failf("%s is the model that the budget limits; downgrade to another, or use deny", show(b.Match))
+	}
+}
+
+func (l *linker) rate(i int, r *RateRule) {
+	l.matches(r.Scope, r.Match, "rates", i)
+	if r.Match == "" && r.Scope != "total" {
+		l.root.locate("rates", i, "scope").failf("the rule matches no %s; name one in match, or use the scope total", r.Scope)
+	}
+	if strings.HasPrefix(r.Name, "key/") {
+		l.root.locate("rates", i, "name").failf("names with key/ are those of keys' own limits; use another")
+	}
 }
 
 // matches looks at what a budget or a rate rule is for.

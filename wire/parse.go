@@ -31,6 +31,8 @@ const (
 	maxWeight = 1_000_000_000
 	maxUSD    = math.MaxInt64 / 10 // nano-USD
 	maxPrice  = 1e12               // pico-USD per token: a million USD per million tokens
+	// maxOffline bounds for how many coming periods nodes get leases.
+	maxOffline = 366 * 24 * time.Hour
 )
 
 // ParseCatalog reads a catalog in YAML or JSON; name is what problems call it, such as a file's path. It fills in
@@ -289,7 +291,7 @@ func readPrice(v value) Price {
 		may("batch", integer(&p.Batch, 1, 100)),
 	)...)
 	if flat := p.Request + p.Image + p.Second + p.Letter; p.Input < 0 && flat == 0 {
-		v.failf("nothing tells what the model costs; give input and output, or request_usd, image_usd, second_usd or letters")
+		v.failf("nothing tells what the model costs; give input (and output, if it has any), or request_usd, image_usd, second_usd or letters")
 	}
 	below := p.Tariff
 	for i := range p.Tiers {
@@ -394,14 +396,21 @@ func readBudget(v value) Budget {
 		need("limit_usd", decimal(&b.LimitNano, 9, maxUSD)),
 		need("period", period(&b.Period)),
 		may("timezone", zone(&b.Timezone)),
-		may("alerts", list(&b.Alerts, 0, integerOf(1, 1000))),
+		may("alerts", func(v value) {
+			b.Alerts = []int{}
+			list(&b.Alerts, 0, integerOf(1, 1000))(v)
+		}),
 		may("scope", oneOf(&b.Scope, levels...)),
 		may("match", text(&b.Match)),
 		may("kind", oneOf(&b.Kind, "hard", "soft")),
 		may("on_exhausted", onExhausted(&b.OnExhausted)),
 		may("offline", oneOf(&b.Offline, "pessimistic", "safe", "optimistic")),
 		may("grace_usd", decimal(&b.GraceNano, 9, maxUSD)),
-		may("offline_for", duration(&b.OfflineFor, 0)),
+		may("offline_for", func(v value) {
+			if duration(&b.OfflineFor, 0)(v); b.OfflineFor > maxOffline {
+				v.failf("%s is too long; want at most 366d", show(v.node.Value))
+			}
+		}),
 		may("unpriced", oneOf(&b.Unpriced, "deny", "flat", "allow")),
 		may("flat", decimal(&b.Flat, 6, maxPrice)),
 	)
@@ -412,6 +421,13 @@ func readBudget(v value) Budget {
 	b.Offline = orDefault(b.Offline, soft, "optimistic", "pessimistic")
 	b.Unpriced = orDefault(b.Unpriced, soft, "allow", "deny")
 	slices.Sort(b.Alerts)
+	b.Alerts = slices.Compact(b.Alerts)
+	b.check(v)
+	return b
+}
+
+// check looks for fields that contradict each other.
+func (b *Budget) check(v value) {
 	switch {
 	case b.GraceNano > 0 && b.Offline != "safe":
 		v.locate("grace_usd").failf("only a budget with offline: safe has a grace")
@@ -423,10 +439,9 @@ func readBudget(v value) Budget {
 		v.locate("unpriced").failf("unpriced: flat needs flat: the USD per million tokens that requests without a price are held to cost")
 	case b.Unpriced != "flat" && b.Flat > 0:
 		v.locate("flat").failf("only a budget with unpriced: flat has one")
-	case b.Unpriced == "allow" && !soft:
+	case b.Unpriced == "allow" && b.Kind == "hard":
 		v.locate("unpriced").failf("a hard budget cannot allow what nobody knows the price of; use deny or flat, or kind: soft")
 	}
-	return b
 }
 
 // orDefault is s, or where it is empty the default for a soft or a hard budget.

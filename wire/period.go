@@ -3,6 +3,7 @@ package wire
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,38 +20,67 @@ func (s Span) Contains(t time.Time) bool {
 	return !t.Before(s.Start) && (s.End.IsZero() || t.Before(s.End))
 }
 
-const (
-	rollingParts = 12 // spans of a rolling period
-	leastSpan    = 5 * time.Minute
-)
+// rollingParts is how many spans a rolling period has.
+const rollingParts = 12
 
 // SpanAt is the budget's period that a time lies in.
 func (b *Budget) SpanAt(t time.Time) Span {
-	if hours, is := rolling(b.Period); is {
-		size := max(time.Duration(hours)*time.Hour/rollingParts, leastSpan)
-		start := t.UTC().Truncate(size)
-		return Span{Start: start, End: start.Add(size), Window: int(time.Duration(hours) * time.Hour / size)}
-	}
 	if b.Period == "total" {
 		return Span{}
 	}
-	zone, err := time.LoadLocation(b.Timezone)
-	if err != nil {
-		zone = time.UTC // refused where the catalog is read
+	if hours, is := rolling(b.Period); is {
+		return rollingSpan(t, int64(hours)*3600/rollingParts)
 	}
-	y, m, d := t.In(zone).Date()
-	day := func(y int, m time.Month, d int) time.Time { return dayStart(y, m, d, zone) }
+	zone := zoneOf(b.Timezone)
+	local := t.In(zone)
+	begin := func(n int) time.Time { return b.begin(local, n, zone) }
+	n := 0
+	switch { // where clocks are put back over midnight, a day's first moments come before its last midnight
+	case t.Before(begin(0)):
+		n = -1
+	case !t.Before(begin(1)):
+		n = 1
+	}
+	return Span{Start: begin(n), End: begin(n + 1)}
+}
+
+// rollingSpan is the part of a rolling period, of so many seconds, that a time lies in.
+func rollingSpan(t time.Time, size int64) Span {
+	start := t.Unix()
+	if start %= size; start < 0 {
+		start += size
+	}
+	start = t.Unix() - start
+	return Span{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+size, 0).UTC(), Window: rollingParts}
+}
+
+// begin is when the n-th period after that of a local day begins.
+func (b *Budget) begin(local time.Time, n int, zone *time.Location) time.Time {
+	y, m, d := local.Date()
 	switch b.Period {
 	case "weekly": // from Monday
-		d -= int(t.In(zone).Weekday()+6) % 7
-		return Span{Start: day(y, m, d), End: day(y, m, d+7)}
+		return dayStart(y, m, d-int(local.Weekday()+6)%7+7*n, zone)
 	case "monthly":
-		return Span{Start: day(y, m, 1), End: day(y, m+1, 1)}
+		return dayStart(y, m+time.Month(n), 1, zone)
 	case "quarterly":
-		m -= (m - 1) % 3
-		return Span{Start: day(y, m, 1), End: day(y, m+3, 1)}
+		return dayStart(y, m-(m-1)%3+time.Month(3*n), 1, zone)
 	}
-	return Span{Start: day(y, m, d), End: day(y, m, d+1)}
+	return dayStart(y, m, d+n, zone)
+}
+
+// zones are those that were asked for; there are no more than the time zone database has.
+var zones sync.Map
+
+func zoneOf(name string) *time.Location {
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC // refused where the catalog is read
+	}
+	zones.Store(name, zone)
+	return zone
 }
 
 // dayStart is when a day begins: not always at midnight, where clocks are put forward then.
@@ -62,10 +92,19 @@ func dayStart(y int, m time.Month, d int, zone *time.Location) time.Time {
 	return t.UTC()
 }
 
-// SpanOf is the budget's period that begins at a time in unix seconds, 0 for the period total.
+// What a calendar can be asked for, in unix seconds: the years 1 to 9999.
+const (
+	firstMoment = -62135596800
+	lastMoment  = 253402300799
+)
+
+// SpanOf is the budget's period that begins at a time in unix seconds, 0 for the period total; false if none does.
 func (b *Budget) SpanOf(start int64) (Span, bool) {
 	if b.Period == "total" {
 		return Span{}, start == 0
+	}
+	if start < firstMoment || start > lastMoment {
+		return Span{}, false
 	}
 	s := b.SpanAt(time.Unix(start, 0))
 	return s, s.Start.Unix() == start

@@ -234,7 +234,7 @@ func checkEntry(r *Resource) error {
 	entry.Enter('{')
 	for member, ok := entry.Key(true); ok; member, ok = entry.Key(false) {
 		switch string(member) {
-		case "name", "version", "provider", "model":
+		case "name", "version", "provider", "model", "from":
 			names[string(member)] = entry.Skip()
 		default:
 			entry.Skip()

@@ -33,9 +33,11 @@ func sorted(c *Catalog) *Catalog {
 	byName(c.Experiments, func(e *Experiment) string { return e.Name })
 	byName(c.Policies, func(p *Policy) string { return p.Name })
 	byName(c.Prompts, func(p *Prompt) string { return p.Name + "@" + p.Version })
-	byName(c.Prices, func(p *Price) string { return p.Provider + "/" + p.Model })
+	byName(c.Prices, func(p *Price) string { return p.Provider + "/" + p.Model + p.since() })
 	byName(c.Keys, func(k *Key) string { return k.Name })
 	byName(c.Budgets, func(b *Budget) string { return b.Name })
+	byName(c.Rates, func(r *RateRule) string { return r.Name })
+	byName(c.Webhooks, func(w *Webhook) string { return w.Name })
 	for i := range c.Models {
 		c.Models[i].Versions = slices.Clone(c.Models[i].Versions)
 		slices.SortFunc(c.Models[i].Versions, func(a, b Version) int { return compareVersions("@"+a.Version, "@"+b.Version) })

@@ -19,7 +19,7 @@ type Support struct {
 var pointedAt = map[string]bool{
 	"dialect": true, "api_key": true, "health": true, "capabilities": true, "resume": true, "mode": true,
 	"policies": true, "prompts": true, "budgets": true, "strategy": true, "balance": true, "prompt": true,
-	"guardrails": true, "rate": true, "rates": true, "webhooks": true, "module": true,
+	"guardrails": true, "rate": true, "rates": true, "webhooks": true, "module": true, "prices": true,
 }
 
 // CheckSupported tells, as *Problems, what a catalog asks for that a build does not do: it must not look as if
@@ -30,7 +30,9 @@ func (c *Catalog) CheckSupported(s Support) error {
 	r.section(s.Prompts, len(c.Prompts), "prompts", "render prompts")
 	r.section(s.Budgets, len(c.Budgets), "budgets", "enforce budgets")
 	r.section(s.Rates, len(c.Rates), "rates", "limit rates")
-	r.section(s.Webhooks, len(c.Webhooks), "webhooks", "deliver to webhooks")
+	if !s.Webhooks && len(c.Webhooks) > 0 {
+		r.add("webhooks", "a node does not deliver to webhooks, only an origin does; put the section there, and remove it here")
+	}
 	for i := range c.Providers {
 		r.provider(&s, &c.Providers[i], fmt.Sprintf("providers[%d]", i))
 	}

@@ -25,7 +25,7 @@ func TestUnsupportedFeaturesAreReported(t *testing.T) {
 	testkit.Golden(t, "testdata/unsupported.golden", append([]byte(err.Error()), '\n'))
 
 	assert.NoError(t, c.CheckSupported(Support{
-		Policies: true, Prompts: true, Budgets: true, Rates: true, Resume: true, ActiveHealth: true, OriginSecrets: true,
+		Policies: true, Prompts: true, Budgets: true, Rates: true, Webhooks: true, Resume: true, ActiveHealth: true, OriginSecrets: true,
 		Guardrails: true, Capabilities: true, Dialects: all(dialects), Strategies: all(strategies),
 		Balances: all(balances), CacheModes: all(cacheModes),
 	}))

@@ -165,7 +165,7 @@ func date(dst *time.Time) reader {
 	}
 }
 
-// hookURL reads where deliveries go: over TLS, or to this machine.
+// hookURL reads where deliveries go: over TLS, or to this machine. Many such URLs are secrets, so it is not echoed.
 func hookURL(dst *string) reader {
 	return func(v value) {
 		s, ok := v.str()
@@ -175,12 +175,14 @@ func hookURL(dst *string) reader {
 		*dst = s
 		u, err := url.Parse(s)
 		switch {
-		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		case err != nil || len(s) > 1024 || u.Scheme != "https" && u.Scheme != "http" || !validHost(u):
 			v.failf("want a URL such as https://hooks.example.com/wedge")
 		case u.User != nil:
-			v.failf("a URL here cannot hold credentials; sign deliveries with a secret")
+			v.failf("the URL must not hold credentials; sign deliveries with a secret")
+		case u.Fragment != "":
+			v.failf("the URL must not have a #")
 		case u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback():
-			v.failf("%s is not encrypted; use https, or a loopback address", show(s))
+			v.failf("http is not encrypted; use https, or a loopback address")
 		}
 	}
 }
