@@ -62,7 +62,12 @@ func (c *call) describe() error { return c.sendBytes(mediaJSON, c.openapi) }
 
 func (c *call) usage() (page Page[ledger.Row], err error) {
 	query, now := c.r.URL.Query(), c.options.Now()
-	q := ledger.Query{By: []string{"model"}, Model: query.Get("model"), Version: query.Get("version")}
+	q := ledger.Query{By: []string{"model"}, Where: map[string][]string{}}
+	for _, name := range []string{"model", "version"} {
+		if v := query.Get(name); v != "" {
+			q.Where[name] = []string{v}
+		}
+	}
 	if q.Since, err = c.moment("since", now.Add(-24*time.Hour)); err != nil {
 		return page, err
 	}

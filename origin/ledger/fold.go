@@ -180,9 +180,15 @@ func (t *table) compact(tx *store.Tx, end int64) (more bool, err error) {
 	for i, m := range t.measures {
 		totals[i] = "cast(sum(" + m + ") as bigint)"
 	}
-	rest := strings.Join(t.dimensions[1:], ", ")
+	names, rest := t.names(), strings.Join(t.dimensions[1:], ", ")
+	names[0] = "cast(? as bigint)"
+	for i, n := range names {
+		if n == "id" { // any of the group's: nobody else has them
+			names[i] = "min(id)"
+		}
+	}
 	_, err = tx.Exec("insert into "+t.name+" ("+strings.Join(t.columns(), ", ")+")"+
-		" select cast(? as bigint), "+rest+", "+strings.Join(totals, ", ")+
+		" select "+strings.Join(append(names, totals...), ", ")+
 		" from "+t.name+" where hour > ? and hour < ? group by "+rest+" "+t.add(), from, from, from+day)
 	if err == nil {
 		_, err = tx.Exec("delete from "+t.name+" where hour > ? and hour < ?", from, from+day)

@@ -29,6 +29,7 @@ var (
 // Bounds of a report.
 const (
 	maxName = 253
+	maxTags = 4096 // bytes
 	maxRows = 50_000
 )
 
@@ -146,13 +147,19 @@ const mostCounted = 1e15
 
 // flaw says what is wrong with a row, "" if nothing is.
 func flaw(u *wire.Usage) string {
-	for _, text := range [...]string{u.Model, u.Version, u.Experiment, u.Arm, u.Key, u.Provider, u.Target, u.Cache, u.Code} {
-		if len(text) > 2*maxName || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+	for _, text := range [...]string{
+		u.Model, u.Version, u.Experiment, u.Arm, u.Key, u.Provider, u.Target, u.Cache, u.Code, u.Team, u.Prices,
+	} {
+		if len(text) > 2*maxName || !isText(text) {
 			return "has a name that is too long or no text"
 		}
 	}
+	if len(u.Tags) > maxTags || !isText(u.Tags) {
+		return "has tags that are too long or no text"
+	}
 	numbers := [...]int64{
-		u.Hour, u.Requests, u.Input, u.CachedInput, u.Output, u.CostNano, u.Unpriced, u.MicrosSum, u.TTFTSum, u.TTFTCount,
+		u.Hour, u.Requests, u.Input, u.CachedInput, u.Output, u.CostNano, u.Unpriced, u.Estimated, u.ListNano, u.SavedNano, u.WasteNano,
+		u.MicrosSum, u.TTFTSum, u.TTFTCount,
 	}
 	for _, n := range append(numbers[:], u.Latency...) {
 		if n < 0 || n > mostCounted {
@@ -164,3 +171,5 @@ func flaw(u *wire.Usage) string {
 	}
 	return ""
 }
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

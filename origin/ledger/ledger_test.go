@@ -145,17 +145,17 @@ func TestUsage(t *testing.T) {
 		book(t, l, "x", report(1, a, b))
 		book(t, l, "y", report(1, a))
 		hour := time.Unix(noon*3600, 0).UTC()
-		assert.Equal(t, []Row{{Requests: 4, CacheHits: 2, CachedInput: 9, Unpriced: 2}}, all(t, l))
+		assert.Equal(t, []Row{{Sums: Sums{Requests: 4, CacheHits: 2, CachedInput: 9, Unpriced: 2}}}, all(t, l))
 		assert.Equal(t, []Row{
-			{Hour: hour, Key: "k", Provider: "p", Requests: 2},
-			{Hour: hour.Add(time.Hour), Key: "l", Provider: "q", Requests: 2, CacheHits: 2, CachedInput: 9, Unpriced: 2},
+			{Hour: hour, Key: "k", Provider: "p", Sums: Sums{Requests: 2}},
+			{Hour: hour.Add(time.Hour), Key: "l", Provider: "q", Sums: Sums{Requests: 2, CacheHits: 2, CachedInput: 9, Unpriced: 2}},
 		}, all(t, l, "hour", "key", "provider"))
 		assert.Equal(t, []Row{
-			{Node: "x", Model: "m", Requests: 3, CacheHits: 2, CachedInput: 9, Unpriced: 2}, {Node: "y", Model: "m", Requests: 1},
+			{Node: "x", Model: "m", Sums: Sums{Requests: 3, CacheHits: 2, CachedInput: 9, Unpriced: 2}}, {Node: "y", Model: "m", Sums: Sums{Requests: 1}},
 		}, all(t, l, "node", "model"))
-		rows, err := l.Usage(t.Context(), Query{Since: hour, Model: "m", Version: "1.0.0", By: []string{"cache"}, Limit: 1})
+		rows, err := l.Usage(t.Context(), Query{Since: hour, Where: map[string][]string{"model": {"m"}, "version": {"1.0.0"}}, By: []string{"cache"}, Limit: 1})
 		require.NoError(t, err)
-		assert.Equal(t, []Row{{Cache: "hit-disk", Requests: 2, CacheHits: 2, CachedInput: 9, Unpriced: 2}}, rows)
+		assert.Equal(t, []Row{{Cache: "hit-disk", Sums: Sums{Requests: 2, CacheHits: 2, CachedInput: 9, Unpriced: 2}}}, rows)
 		for _, by := range [][]string{{"colour"}, {"node", "key"}, {"model", "model"}, {"requests"}} {
 			_, err := l.Usage(t.Context(), Query{By: by})
 			require.ErrorIs(t, err, store.ErrInvalid, by)

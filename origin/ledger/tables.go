@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"slices"
 	"strings"
 
@@ -9,26 +11,41 @@ import (
 	"github.com/wedge-proxy/wedge/wire"
 )
 
-// table is one of those that hold sums: they are added to rows that agree in its dimensions.
+// table is one of those that hold sums: they are added to rows that agree in its keys, and then in all its dimensions.
 type table struct {
 	name       string
-	dimensions []string
+	keys       []string
+	dimensions []string // but the keys that are not
 	measures   []string
 }
 
 var (
 	measures = []string{
-		"requests", "errors", "hits", "input", "cached_input", "output", "cost", "unpriced", "micros", "ttft_micros", "ttft_count",
+		"requests", "errors", "hits", "input", "cached_input", "output", "cost", "unpriced", "estimated", "list", "saved", "waste",
+		"micros", "ttft_micros", "ttft_count",
 	}
-	sums = table{"ledger_sums", []string{
-		"hour", "model", "version", "experiment", "arm", "key_name", "provider", "target", "cache", "code",
+	sums = table{"ledger_sums", []string{"hour", "id"}, []string{
+		"hour", "model", "version", "experiment", "arm", "key_name", "provider", "target", "cache", "code", "team", "tags", "prices",
 	}, measures}
-	nodes   = table{"ledger_nodes", []string{"hour", "node", "model", "version"}, measures}
-	latency = table{"ledger_latency", []string{"hour", "model", "version", "bucket"}, []string{"requests"}}
-	tables  = []table{sums, nodes, latency}
+	nodeKeys    = []string{"hour", "node", "model", "version", "team"}
+	nodes       = table{"ledger_nodes", nodeKeys, nodeKeys, measures}
+	latencyKeys = []string{"hour", "model", "version", "bucket"}
+	latency     = table{"ledger_latency", latencyKeys, latencyKeys, []string{"requests"}}
+	tables      = []table{sums, nodes, latency}
 )
 
-func (t *table) columns() []string { return append(slices.Clone(t.dimensions), t.measures...) }
+// names are the columns that are not measures: keys, and then other dimensions.
+func (t *table) names() []string {
+	names := slices.Clone(t.keys)
+	for _, d := range t.dimensions {
+		if !slices.Contains(names, d) {
+			names = append(names, d)
+		}
+	}
+	return names
+}
+
+func (t *table) columns() []string { return append(t.names(), t.measures...) }
 
 // add is what an insert says of rows that are there already.
 func (t *table) add() string {
@@ -36,13 +53,13 @@ func (t *table) add() string {
 	for i, m := range t.measures {
 		parts[i] = m + " = " + t.name + "." + m + " + excluded." + m
 	}
-	return "on conflict (" + strings.Join(t.dimensions, ", ") + ") do update set " + strings.Join(parts, ", ")
+	return "on conflict (" + strings.Join(t.keys, ", ") + ") do update set " + strings.Join(parts, ", ")
 }
 
-// insert adds rows to those of the table, in the order of their dimensions.
+// insert adds rows to those of the table, in the order of their keys: so nobody waits for a lock in a circle.
 func (t *table) insert(tx *store.Tx, rows [][]any) error {
 	slices.SortFunc(rows, func(a, b []any) int {
-		for i := range t.dimensions {
+		for i := range t.keys {
 			if c := compare(a[i], b[i]); c != 0 {
 				return c
 			}
@@ -62,12 +79,12 @@ func compare(a, b any) int {
 // The dimensions of a row of each table.
 type (
 	sumKey struct {
-		hour                                                                int64
-		model, version, experiment, arm, key, provider, target, cache, code string
+		hour  int64
+		texts [12]string // in the order of the table's dimensions
 	}
 	nodeKey struct {
-		hour                 int64
-		node, model, version string
+		hour                       int64
+		node, model, version, team string
 	}
 	latencyKey struct {
 		hour           int64
@@ -76,16 +93,32 @@ type (
 	}
 )
 
+// id stands for the texts.
+func (k *sumKey) id() string {
+	var b []byte
+	for _, text := range k.texts {
+		b = append(append(b, text...), 0) // none has a zero: see flaw
+	}
+	sum := sha256.Sum256(b)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
 // tally is what is added to a row: the measures in their order.
-type tally [11]int64
+type tally [15]int64
 
 func tallyOf(u *wire.Usage) (t tally) {
-	t = tally{u.Requests, 0, 0, u.Input, u.CachedInput, u.Output, u.CostNano, u.Unpriced, u.MicrosSum, u.TTFTSum, u.TTFTCount}
+	t = tally{
+		u.Requests, 0, 0, u.Input, u.CachedInput, u.Output, u.CostNano, u.Unpriced, u.Estimated, u.ListNano, u.SavedNano, u.WasteNano,
+		u.MicrosSum, u.TTFTSum, u.TTFTCount,
+	}
 	if u.Failed() {
 		t[1] = u.Requests
 	}
 	if hit(u.Cache) {
 		t[2] = u.Requests
+	}
+	if u.ListNano == 0 { // a former node does not tell it, and what is paid for has a list price
+		t[9] = u.CostNano
 	}
 	return t
 }
@@ -106,9 +139,11 @@ func newBatch() *batch {
 
 func (b *batch) add(node string, u *wire.Usage) {
 	more := tallyOf(u)
-	sum := sumKey{u.Hour, u.Model, u.Version, u.Experiment, u.Arm, u.Key, u.Provider, u.Target, u.Cache, u.Code}
+	sum := sumKey{u.Hour, [...]string{
+		u.Model, u.Version, u.Experiment, u.Arm, u.Key, u.Provider, u.Target, u.Cache, u.Code, u.Team, u.Tags, u.Prices,
+	}}
 	b.sums[sum] = b.sums[sum].plus(more)
-	at := nodeKey{u.Hour, node, u.Model, u.Version}
+	at := nodeKey{u.Hour, node, u.Model, u.Version, u.Team}
 	b.nodes[at] = b.nodes[at].plus(more)
 	for i, n := range u.Latency {
 		if n > 0 {
@@ -128,14 +163,19 @@ func (t tally) plus(more tally) tally {
 func (b *batch) write(tx *store.Tx) error {
 	var rows [][]any
 	for k, t := range b.sums {
-		rows = append(rows, t.after(k.hour, k.model, k.version, k.experiment, k.arm, k.key, k.provider, k.target, k.cache, k.code))
+		row := make([]any, 0, 2+len(k.texts)+len(t))
+		row = append(row, k.hour, k.id())
+		for _, text := range k.texts {
+			row = append(row, text)
+		}
+		rows = append(rows, t.after(row...))
 	}
 	if err := sums.insert(tx, rows); err != nil {
 		return err
 	}
 	rows = nil
 	for k, t := range b.nodes {
-		rows = append(rows, t.after(k.hour, k.node, k.model, k.version))
+		rows = append(rows, t.after(k.hour, k.node, k.model, k.version, k.team))
 	}
 	if err := nodes.insert(tx, rows); err != nil {
 		return err
