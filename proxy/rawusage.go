@@ -62,8 +62,11 @@ func (m *rawMeter) usage() (u dialect.Usage) {
 	switch {
 	case told != nil:
 		u = told.usage()
-		if m.images && u.ImageOutput == 0 {
-			u.ImageOutput = u.Output
+		if m.images {
+			u.Images = m.count // by which some prices go, whatever tokens are told
+			if u.ImageOutput == 0 {
+				u.ImageOutput = u.Output
+			}
 		}
 	case m.count > 0:
 		u = dialect.Usage{Known: true, Images: m.count}
@@ -81,6 +84,7 @@ type toldUsage struct {
 	Completion int64       `json:"completion_tokens"`
 	Seconds    *float64    `json:"seconds"`
 	InputOf    toldDetails `json:"input_tokens_details"`
+	HeardOf    toldDetails `json:"input_token_details"` // of transcriptions
 	PromptOf   toldDetails `json:"prompt_tokens_details"`
 	OutputOf   toldDetails `json:"output_tokens_details"`
 }
@@ -94,7 +98,7 @@ type toldDetails struct {
 
 func (t *toldUsage) usage() dialect.Usage {
 	u := dialect.Usage{
-		Known: true, Output: max(0, t.Output+t.Completion), Cached: t.InputOf.Cached + t.PromptOf.Cached, AudioInput: t.InputOf.Audio + t.PromptOf.Audio,
+		Known: true, Output: max(0, t.Output+t.Completion), Cached: t.InputOf.Cached + t.PromptOf.Cached, AudioInput: t.InputOf.Audio + t.HeardOf.Audio + t.PromptOf.Audio,
 		ImageInput: t.InputOf.Image + t.PromptOf.Image, ImageOutput: t.OutputOf.Image, AudioOutput: t.OutputOf.Audio, Reasoning: t.OutputOf.Reasoning,
 	}
 	for _, n := range [...]*int64{t.Input, t.Prompt} {

@@ -39,7 +39,7 @@ type Record struct {
 	Fault     string            `json:"fault"`
 	Status    int               `json:"status"` // 0 while unanswered, and for a refused connection
 	TokensIn  int               `json:"tokens_in"`
-	TokensOut int               `json:"tokens_out"`
+	TokensOut int               `json:"tokens_out"` // of a stream that broke off: those until then
 	BytesSent int               `json:"bytes_sent"` // of the body
 	State     State             `json:"state"`
 	Ended     *time.Time        `json:"ended"` // when the server was done with it, or noticed that the client was gone

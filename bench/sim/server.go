@@ -317,7 +317,12 @@ func (s *Server) end(t *turn) {
 		return
 	}
 	now := time.Now()
-	s.log.update(t.rec, func(r *Record) { r.State, r.BytesSent, r.Ended = t.state, t.sent, &now })
+	s.log.update(t.rec, func(r *Record) {
+		r.State, r.BytesSent, r.Ended = t.state, t.sent, &now
+		if t.a.stream && t.state != StateFinished { // what a provider bills: it stops when nobody listens
+			r.TokensOut = min(t.tokens, r.TokensOut)
+		}
+	})
 }
 
 // parseSince reads ?since=N.

@@ -140,7 +140,9 @@ func (t *Ticket) Done(tokens int64, now time.Time) {
 }
 
 // period is how long one unit takes at the limit's rate, with the node's share of it.
-func (l *Limit) period(n int64, per time.Duration) float64 { return float64(per) / (float64(n) * l.portion()) }
+func (l *Limit) period(n int64, per time.Duration) float64 {
+	return float64(per) / (float64(n) * l.portion())
+}
 
 func (l *Limit) portion() float64 { return l.share }
 
