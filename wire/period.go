@@ -86,8 +86,8 @@ func zoneOf(name string) *time.Location {
 // dayStart is when a day begins: not always at midnight, where clocks are put forward then.
 func dayStart(y int, m time.Month, d int, zone *time.Location) time.Time {
 	t := time.Date(y, m, d, 0, 0, 0, 0, zone)
-	if of := time.Date(y, m, d, 12, 0, 0, 0, zone).Day(); t.Day() != of { // midnight was skipped, and t is before it
-		t = t.Add(time.Hour)
+	if hour, minute, second := t.Clock(); hour >= 12 { // midnight was skipped, and t is before it
+		t = t.Add(24*time.Hour - time.Duration(hour*3600+minute*60+second)*time.Second)
 	}
 	return t.UTC()
 }
