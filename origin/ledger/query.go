@@ -82,6 +82,21 @@ type Row struct {
 	Sums
 }
 
+// Name is what the row has of a dimension of the query's By.
+func (r *Row) Name(dimension string) string {
+	switch tag, is := strings.CutPrefix(dimension, tagPrefix); {
+	case is:
+		return r.Tag[tag]
+	case dimension == "tenant":
+		return r.Tenant
+	case dimension == "hour":
+		return r.Hour.Format(time.RFC3339)
+	case dimensions[dimension].field != nil:
+		return *dimensions[dimension].field(r)
+	}
+	return ""
+}
+
 const (
 	defaultRows = 10_000
 	mostRows    = 100_000
