@@ -313,7 +313,7 @@ func (l *linker) budget(i int, b *Budget) {
 
 func (l *linker) rate(i int, r *RateRule) {
 	l.matches(r.Scope, r.Match, "rates", i)
-	if r.Match == "" && r.Scope != "total" {
+	if r.Match == "" && r.Scope != "total" && r.Scope != "" {
 		l.root.locate("rates", i, "scope").failf("the rule matches no %s; name one in match, or use the scope total", r.Scope)
 	}
 	if strings.HasPrefix(r.Name, "key/") {
@@ -324,7 +324,10 @@ func (l *linker) rate(i int, r *RateRule) {
 // matches looks at what a budget or a rate rule is for.
 func (l *linker) matches(kind, match, section string, i int) {
 	s := map[string]scope{"key": l.keys, "team": l.teams, "model": l.models, "provider": l.providers}[kind]
-	if match != "" && s == nil {
+	switch {
+	case kind == "": // reported where it was read
+		return
+	case match != "" && s == nil:
 		l.root.locate(section, i, "match").failf("the scope total matches everything; remove match")
 		return
 	}

@@ -278,7 +278,7 @@ func readPrompt(v value) Prompt {
 }
 
 func readPrice(v value) Price {
-	p := Price{Tariff: silent, Batch: 100}
+	p, before := Price{Tariff: silent, Batch: 100}, len(v.problems)
 	v.record(append(tariff(&p.Tariff),
 		need("provider", name(&p.Provider)),
 		need("model", text(&p.Model)),
@@ -290,20 +290,24 @@ func readPrice(v value) Price {
 		may("letters", decimal(&p.Letter, 6, maxPrice)),
 		may("batch", integer(&p.Batch, 1, 100)),
 	)...)
-	if flat := p.Request + p.Image + p.Second + p.Letter; p.Input < 0 && flat == 0 {
+	if flat := p.Request + p.Image + p.Second + p.Letter; p.Input < 0 && flat == 0 && len(v.problems) == before {
 		v.failf("nothing tells what the model costs; give input (and output, if it has any), or request_usd, image_usd, second_usd or letters")
 	}
+	p.follow(v)
+	return p
+}
+
+// follow fills in what the price is silent about.
+func (p *Price) follow(v value) {
 	below := p.Tariff
 	for i := range p.Tiers {
 		tier := &p.Tiers[i]
 		if i > 0 && tier.Above <= p.Tiers[i-1].Above {
 			v.locate("tiers", i, "above").failf("the tiers must rise; %d is not above %d", tier.Above, p.Tiers[i-1].Above)
 		}
-		tier.follow(&below)
-		tier.settle()
+		tier.Settle(&below)
 	}
-	p.settle()
-	return p
+	p.Settle(nil)
 }
 
 // silent is a tariff that says nothing.
@@ -361,7 +365,8 @@ func readRate(v value, r *Rate) {
 }
 
 func readRateRule(v value) RateRule {
-	r := RateRule{Scope: "total"}
+	var r RateRule
+	before := len(v.problems)
 	v.record(
 		need("name", name(&r.Name)),
 		may("scope", oneOf(&r.Scope, rated...)),
@@ -370,6 +375,12 @@ func readRateRule(v value) RateRule {
 		may("tokens", rate(&r.Tokens, &r.TokensPer)),
 		may("concurrency", integer(&r.Concurrency, 1, 1_000_000)),
 	)
+	if len(v.problems) > before { // a scope that is not understood stays empty, so that nothing is said of what it matches
+		return r
+	}
+	if r.Scope == "" {
+		r.Scope = "total"
+	}
 	if r.Rate == (Rate{}) {
 		v.failf("the rule limits nothing; give requests, tokens or concurrency")
 	}
@@ -390,7 +401,7 @@ func readWebhook(v value) (w Webhook) {
 }
 
 func readBudget(v value) Budget {
-	b := Budget{Timezone: "UTC", Scope: "key", Kind: "hard", OnExhausted: "deny"}
+	b, before := Budget{Timezone: "UTC", Scope: "key", Kind: "hard", OnExhausted: "deny"}, len(v.problems)
 	v.record(
 		need("name", name(&b.Name)),
 		need("limit_usd", decimal(&b.LimitNano, 9, maxUSD)),
@@ -422,7 +433,9 @@ func readBudget(v value) Budget {
 	b.Unpriced = orDefault(b.Unpriced, soft, "allow", "deny")
 	slices.Sort(b.Alerts)
 	b.Alerts = slices.Compact(b.Alerts)
-	b.check(v)
+	if len(v.problems) == before {
+		b.check(v)
+	}
 	return b
 }
 

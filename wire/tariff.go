@@ -26,10 +26,6 @@ func (t *Tariff) Settle(below *Tariff) {
 	if below != nil {
 		t.follow(below)
 	}
-	t.settle()
-}
-
-func (t *Tariff) settle() {
 	for _, c := range t.Classes() {
 		if *c.Price < 0 && c.Like != nil {
 			*c.Price = *c.Like
