@@ -30,7 +30,7 @@ func routes() []route {
 	for _, k := range kinds {
 		all = append(all, kindRoutes(k.plural, k.kind)...)
 	}
-	return slices.Concat(all, modelRoutes(), nodeRoutes(), moneyRoutes())
+	return slices.Concat(all, modelRoutes(), nodeRoutes(), moneyRoutes(), costRoutes())
 }
 
 func systemRoutes() []route {
