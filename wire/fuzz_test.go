@@ -124,6 +124,8 @@ func FuzzSplitCatalog(f *testing.F) {
 	f.Add(readFile(f, "testdata/full.yaml"))
 	f.Add([]byte(minimal))
 	f.Add([]byte("prompts: [{name: a, version: 1.0.0, template: \"\\x7f\\u2028\\uFEFF\"}]"))
+	f.Add([]byte(minimal + "prices: [{provider: p, model: a, input: 1e-6}, {provider: p, model: a, letters: .5, from: 2027-01-01}]\n" +
+		"budgets: [{name: b, limit_usd: 1, period: rolling-7h, on_exhausted: {downgrade: m}}]\nrates: [{name: r, tokens: 1k/m}]\nwebhooks: [{name: w, url: 'http://127.1.2.3/'}]"))
 	f.Add([]byte("prices: []\nkeys: ~\nbudgets: [{name: b, limit_usd: .5, period: daily, alerts: [007]}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if _, err := SplitCatalog("fuzz", data); err == nil {

@@ -48,11 +48,33 @@ func drawCatalog(t *rapid.T) []byte {
 		models = append(models, o)
 	}
 	catalog["models"] = models
-	maybe(catalog, "prices", []jsonObject{{"provider": providers[0], "model": text.Filter(isText).Draw(t, "upstream"), "input": json.Number("0.250")}})
-	maybe(catalog, "keys", []jsonObject{{"name": "k", "id": "wk_abc123def456", "hash": digest, "models": []string{"*"}}})
+	maybe(catalog, "prices", drawPrices(t, providers[0], text.Filter(isText).Draw(t, "upstream")))
+	catalog["keys"] = []jsonObject{{"name": "k", "id": "wk_abc123def456", "hash": digest, "models": []string{"*"}, "team": "blue"}}
+	maybe(catalog, "budgets", drawBudgets(t, names[0]))
+	maybe(catalog, "rates", []jsonObject{{"name": "r-1", "requests": "7/m"}, {"name": "r", "scope": "team", "match": "blue", "concurrency": 3}})
+	maybe(catalog, "webhooks", []jsonObject{{"name": "w-1", "url": "http://[::1]/?é"}, {"name": "w", "url": "https://a.example", "secret": "origin:s", "events": AlertKinds[:2]}})
 	data, err := json.Marshal(catalog)
 	require.NoError(t, err)
 	return data
+}
+
+func drawPrices(t *rapid.T, provider, model string) []jsonObject {
+	prices := []jsonObject{{"provider": provider, "model": model, "input": json.Number("0.250")}}
+	for _, from := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"2027-01-01", "2026-12-31", "2026-12-31T23:59:59+05:30"}), 0, 3, rapid.ID).Draw(t, "from") {
+		prices = append(prices, jsonObject{"provider": provider, "model": model, "from": from, "request_usd": json.Number("1e-9"),
+			"tiers": []jsonObject{{"above": 1, "output": 2}}})
+	}
+	return prices
+}
+
+func drawBudgets(t *rapid.T, model string) []jsonObject {
+	budgets := []jsonObject{{"name": "b", "limit_usd": json.Number("0.10"), "period": "rolling-7h", "alerts": []int{}}}
+	o := jsonObject{"name": "b-1", "limit_usd": 5, "period": rapid.SampledFrom(spans).Draw(t, "period"), "scope": "model", "match": model,
+		"timezone": rapid.SampledFrom([]string{"UTC", "Asia/Kathmandu"}).Draw(t, "zone"), "on_exhausted": "cache_only"}
+	if rapid.Bool().Draw(t, "safe") {
+		o["offline"], o["grace_usd"], o["unpriced"], o["flat"] = "safe", json.Number("1.0"), "flat", 3
+	}
+	return append(budgets, o)
 }
 
 func isText(s string) bool { return !strings.ContainsFunc(s, isControl) }

@@ -296,6 +296,7 @@ func FuzzParseCatalog(f *testing.F) {
 	f.Add([]byte(minimal))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n? [x]\n: y"))
 	f.Add([]byte(`{"keys":[{"id":"\ud83d\ude42"}]}`))
+	f.Add([]byte(minimal + "prices: [{provider: p, model: a, request_usd: 9e8, tiers: [{above: 1, input: 9e5}]}]\nbudgets: [{name: b, limit_usd: 9e8, period: rolling-720h, timezone: America/Havana}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := ParseCatalog("fuzz", data)
 		if err == nil {
@@ -303,6 +304,16 @@ func FuzzParseCatalog(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, c.Digest(), again.Digest())
 			_ = c.CheckSupported(Support{})
+			for i := range c.Budgets {
+				b := &c.Budgets[i]
+				require.True(t, b.LimitNano >= 0 && b.GraceNano >= 0 && b.Flat >= 0 && b.OfflineFor >= 0)
+				require.True(t, b.SpanAt(time.Unix(1_800_000_000, 0)).Contains(time.Unix(1_800_000_000, 0)))
+			}
+			for i := range c.Prices {
+				for _, class := range c.Prices[i].Classes() {
+					require.GreaterOrEqual(t, *class.Price, int64(-1))
+				}
+			}
 			return
 		}
 		var list *Problems
