@@ -82,3 +82,25 @@ func TestReadmeCatalog(t *testing.T) {
 	require.NoError(t, err, string(out))
 	assert.NotContains(t, string(out), "warning", "a node of this build takes it")
 }
+
+// TestDocumentedCatalogs checks the catalogs of the reference and of what is written about money. Only webhooks are not a
+// node's to serve.
+func TestDocumentedCatalogs(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"CATALOG.md", "MONEY.md"} {
+		for i, b := range docBlocks(t, "../../docs/"+page) {
+			if b.language != "yaml" {
+				continue
+			}
+			file := filepath.Join(t.TempDir(), "catalog.yaml")
+			require.NoError(t, os.WriteFile(file, []byte(b.text), 0o600))
+			ctx, cancel := context.WithTimeout(context.Background(), startTime)
+			out, err := exec.CommandContext(ctx, binary, "check", file).CombinedOutput()
+			cancel()
+			require.NoError(t, err, "block %d of %s: %s", i, page, out)
+			if !strings.Contains(b.text, "webhooks:") {
+				assert.NotContains(t, string(out), "warning", "block %d of %s", i, page)
+			}
+		}
+	}
+}
