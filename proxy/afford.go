@@ -156,11 +156,28 @@ func (x *exchange) charge(t *target) (failure *dialect.Error, again bool) {
 		nano = x.need(c, accounts)
 	}
 	short := x.s.o.Budgets.Admit(&c.hold, accounts, nano, time.Now())
+	if short != nil && x.lessWillDo(c) {
+		short = x.s.o.Budgets.Admit(&c.hold, accounts, c.price.AtMost(c.atMostAsked(), c.paid, x.start), time.Now())
+	}
 	if short != nil {
 		return x.exhausted(short), slices.Contains(t.provider.accounts, short)
 	}
 	c.book = x.s.o.Budgets
 	return nil, true
+}
+
+// lessWillDo makes do with the beginning of an answer where there is no money for more of it.
+func (x *exchange) lessWillDo(c *charge) bool {
+	switch {
+	case !x.op.Chats() || !x.costs() || c.chunk > 0 && c.chunk <= leastTokens:
+		return false
+	case !x.streaming && !x.gathers && (x.plan.whole || !x.gatherable()):
+		return false
+	}
+	x.gathers = !x.streaming
+	c.hard, c.chunk = true, leastTokens
+	c.paid = c.chunk * x.choices()
+	return true
 }
 
 // holdFor holds what a further call for the request may cost: all of a whole answer, or the beginning of a stream. It

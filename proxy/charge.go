@@ -83,12 +83,17 @@ func (c *charge) spent() bool {
 	}
 	behind := max(0, c.came-c.paid)
 	chunk := affordable(c.book.Left(&c.hold), func(tokens int64) int64 { return c.more(behind + tokens) })
-	if c.book.Extend(&c.hold, c.more(behind+chunk), time.Now()) == nil {
-		c.paid, c.chunk, c.tried = c.paid+behind+chunk, chunk, 0
-		return false
+	for {
+		if c.book.Extend(&c.hold, c.more(behind+chunk), time.Now()) == nil {
+			c.paid, c.chunk, c.tried = c.paid+behind+chunk, chunk, 0
+			return false
+		}
+		if chunk == leastTokens {
+			c.tried = max(c.came, 1)
+			return last
+		}
+		chunk = leastTokens
 	}
-	c.tried = max(c.came, 1)
-	return last
 }
 
 // affordable is how many tokens of an answer to pay for ahead, where there is so much money left: the scarcer it is, the less

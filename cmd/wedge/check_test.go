@@ -71,7 +71,7 @@ func TestCheckOfAListOfPricesThatIsNone(t *testing.T) {
 			continue
 		}
 		assert.Error(t, err)
-		assert.Contains(t, stdout, `:1:13: providers[0].prices: the built-in table of prices has no list "opanai"; wedge price list shows what it has`)
+		assert.Contains(t, stdout, `providers[0].prices: the built-in table of prices has no list "opanai"; wedge price list shows what it has`)
 	}
 }
 

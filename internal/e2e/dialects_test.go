@@ -18,7 +18,7 @@ import (
 const programTime = 3 * time.Minute
 
 // unhurried makes a stream slow enough that its beginning is with the client before its end is with the node.
-const unhurried = "ttft=1ms;tps=400;tokens=40;fail_after=9;"
+const unhurried = "ttft=1ms;tps=150;tokens=40;fail_after=9;"
 
 var dialects = []string{"openai", "anthropic", "gemini"}
 

@@ -184,7 +184,7 @@ func (h *Hold) Settle(nano int64) {
 	*h = Hold{more: h.more[:0]}
 }
 
-// Most is what could be held now in all of the accounts, at most.
+// Most is what could be held soon in all of the accounts, at most, as far as the node knows.
 func (b *Book) Most(accounts []*Account, now time.Time) int64 {
 	most := int64(math.MaxInt64)
 	for _, a := range accounts {
@@ -193,7 +193,7 @@ func (b *Book) Most(accounts []*Account, now time.Time) int64 {
 			p = b.roll(a, now)
 		}
 		if a.Budget().Kind == "hard" {
-			most = min(most, b.left(p))
+			most = min(most, b.reach(p))
 		}
 	}
 	return most
@@ -227,13 +227,27 @@ func (b *Book) potAt(a *Account, now time.Time) *pot {
 	return p
 }
 
-// Left is what could be held besides now for the same request, at most.
+// Left is what could be held soon for the same request besides, at most, as far as the node knows.
 func (b *Book) Left(h *Hold) int64 {
 	most := int64(math.MaxInt64)
 	for i := range h.n {
 		if p := h.at(i); p.account.Budget().Kind == "hard" {
-			most = min(most, b.left(p))
+			most = min(most, b.reach(p))
 		}
 	}
 	return most
+}
+
+// reach is what is left of a pot, and half of what the lender may have besides: others want some, too.
+func (b *Book) reach(p *pot) int64 {
+	left := b.left(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.o.Lender == nil || b.away || p.refused:
+		return left
+	case p.limit == 0: // nobody has told yet
+		return left + p.account.Budget().LimitNano/2
+	}
+	return left + max(0, p.limit-p.committed)/2
 }
