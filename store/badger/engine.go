@@ -84,7 +84,7 @@ func tune(dir string, s shape, log bg.Logger) bg.Options {
 
 // openEngine opens or creates the engine in dir. Badger ends the process over some damages, so the attempts are
 // counted in a file: an engine that did not survive several counts as corrupt.
-func openEngine(dir string, s shape, room *space, log bg.Logger) (*engine, error) {
+func openEngine(dir string, s shape, room *space, log bg.Logger) (e *engine, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -96,7 +96,11 @@ func openEngine(dir string, s shape, room *space, log bg.Logger) (*engine, error
 	if err := os.WriteFile(marker, strconv.AppendInt(nil, int64(died+1), 10), 0o644); err != nil {
 		return nil, explain(dir, err)
 	}
-	defer os.Remove(marker)
+	defer func() {
+		if !errors.Is(err, ErrCorrupt) { // where the damage was met, another goroutine may be about to end the process
+			_ = os.Remove(marker)
+		}
+	}()
 	if err := removeEmpty(dir); err != nil {
 		return nil, explain(dir, err)
 	}
