@@ -87,6 +87,7 @@ var ladder = map[string]row{
 
 	"proxy":          {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
 	"origin/vault":   {rung: 3, never: []string{"proxy", "bench", wazero}},
+	"origin/invoice": {rung: 1, never: []string{"proxy", "bench", wazero}},
 	"origin/ledger":  {rung: 3, never: []string{"proxy", "bench", wazero}},
 	"origin/spend":   {rung: 3, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
 	"origin/fleet":   {rung: 3, also: []string{"origin/vault"}, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},

@@ -84,6 +84,7 @@ func costRoutes() []route {
 			{"after", "integer", "where the page begins: the next of the page before"},
 			{"limit", "integer", "how many rows the page has at most, by default 10000; csv has all, up to 100000"},
 		}},
+		reconcileRoute(),
 	}
 }
 

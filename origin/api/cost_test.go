@@ -96,3 +96,36 @@ func TestCostAsCSV(t *testing.T) {
 	assert.Equal(t, "0.5,0.4,-0.1,0,0,0,1,0,0,0,0,0,500000000", strings.Join(found["'=1+1"], ","), "no formula for a spreadsheet")
 	assert.Equal(t, "2,3,1,0,0.1,0.5,3,0,0,30,20,6,2000000000", strings.Join(found["red"], ","))
 }
+
+func TestReconcile(t *testing.T) {
+	document, _ := documentOf(t)
+	s := booked(t)
+	today, before := time.Now().UTC(), time.Now().UTC().Add(-30*time.Hour)
+	day := func(at time.Time) string { return at.Format(time.DateOnly) }
+	bill := "date,model,cost\n" + day(today) + ",gpt,2.01\n" + day(before) + ",gpt,1\n" + day(before) + ",=o3,7\n"
+	const path = "/api/v1/cost/reconcile?provider=openai"
+	a := s.as(vault.Operator, post, path, bill, "Content-Type", mediaCSV).is(http.StatusOK)
+	fitsRoute(t, document, post, "/api/v1/cost/reconcile", a.body)
+	var r Reconciliation
+	a.into(&r)
+	assert.Equal(t, map[string]int{"matched": 1, "different": 1, "not_billed": 0, "not_counted": 1}, r.Count)
+	assert.Equal(t, []int64{1001e7, 25e8}, []int64{r.Total.Billed, r.Total.Counted})
+	assert.Equal(t, []string{day(before), day(today)}, []string{r.Since, r.Until})
+	assert.Equal(t, int64(-5e8), r.Lines[1].Diff)
+	assert.False(t, r.Matched)
+
+	a = s.do(post, path+"&format=csv&tolerance=0&map=cost%3Dcost,%20date=date", bill, "Content-Type", mediaCSV).is(http.StatusOK)
+	assert.Equal(t, "day,model,status,billed_usd,counted_usd,diff_usd,diff_percent,unpriced\r\n"+
+		day(before)+",'=o3,not_counted,7,0,-7,-100.0000,0\r\n"+day(before)+",gpt,different,1,0.5,-0.5,-50.0000,0\r\n"+
+		day(today)+",gpt,matched,2.01,2,-0.01,-0.4975,0\r\n", string(a.body), "a cent is no difference")
+
+	for path, says := range map[string]string{
+		"": "provider", "?provider=openai&format=xml": "xml", "?provider=openai&tolerance=NaN": "tolerance", "?provider=openai&tolerance=-1": "tolerance",
+		"?provider=openai&map=date": "NAME=COLUMN", "?provider=openai&map=model=sku": "sku",
+	} {
+		s.do(post, "/api/v1/cost/reconcile"+path, bill, "Content-Type", mediaCSV).failed(http.StatusBadRequest, codeInvalid, says)
+	}
+	s.do(post, path, "date,cost\n2026-01-02,€5\n", "Content-Type", mediaCSV).failed(http.StatusBadRequest, codeInvalid, "only USD")
+	s.do(post, path, "date,cost\n", "Content-Type", mediaCSV).failed(http.StatusBadRequest, codeInvalid, "no line")
+	s.do(post, "/api/v1/cost/reconcile?provider=nobody", bill, "Content-Type", mediaCSV).failed(http.StatusNotFound, codeNotFound)
+}
