@@ -33,6 +33,7 @@ type commandLine struct {
 	Model      modelCmd         `cmd:"" help:"Version, promote and roll back models."`
 	Experiment experimentCmd    `cmd:"" help:"Start and end experiments."`
 	Key        keyCmd           `cmd:"" help:"Make virtual keys."`
+	Cost       costCmd          `cmd:"" help:"Show what requests cost, and compare it with bills."`
 	Price      priceCmd         `cmd:"" help:"Look at prices, explain costs, import price tables."`
 	Budget     budgetCmd        `cmd:"" help:"Show where budgets stand, and write off what is lost."`
 	Alert      alertCmd         `cmd:"" help:"Show what happened to budgets."`

@@ -41,6 +41,13 @@ const (
 const signersAnswer = `{"items":[{"name":"0011223344556677","public":"ed25519:old","epoch":1763,"rev":1,"made":"2025-11-23T12:00:00Z","signs":false},
 	{"name":"8899aabbccddeeff","public":"ed25519:new","epoch":1763,"rev":20,"made":"2026-11-23T11:59:00Z","signs":true}]}`
 
+const costAnswer = `{"currency":"USD","since":"2026-10-24T12:00:00Z","until":"2026-11-23T12:00:00Z","by":["model","tag:app"],"bucket":"day",
+	"timezone":"Europe/Berlin","total":{"cost_usd":"3.5","cost_nano_usd":3500000000,"list_nano_usd":4000000000,"cache_discount_nano_usd":500000000,
+	"saved_nano_usd":250000000,"waste_nano_usd":1,"estimated_nano_usd":0,"requests":40,"cache_hits":4,"unpriced":2,"input_tokens":1000,"cached_input_tokens":500,"output_tokens":99},
+	"items":[{"start":"2026-11-23T00:00:00+01:00","by":{"model":"support-bot","tag:app":"shop"},"cost_nano_usd":3500000000,"list_nano_usd":4000000000,
+	"cache_discount_nano_usd":500000000,"saved_nano_usd":250000000,"waste_nano_usd":1,"requests":38,"input_tokens":1000,"cached_input_tokens":500,"output_tokens":99},
+	{"start":"2026-11-23T00:00:00+01:00","by":{"model":"free","tag:app":""},"requests":2,"unpriced":2}]}`
+
 func resources(kind string, more ...string) string {
 	items := make([]string, len(more))
 	for i, m := range more {
@@ -102,6 +109,11 @@ var verbs = map[string]verb{
 		func(ctx context.Context, s *Session) error { return s.Metrics(ctx, "support-bot", time.Hour) }},
 	"model release cancel": {"DELETE /api/v1/releases/support-bot", `{"epoch":1763,"rev":17,"changes":[]}`,
 		func(ctx context.Context, s *Session) error { return s.CancelRelease(ctx, "support-bot") }},
+
+	"cost": {"GET /api/v1/cost?bucket=day&by=model%2Ctag%3Aapp&limit=100000&since=30d&tz=Europe%2FBerlin&where=key%3Ateam-a", costAnswer,
+		func(ctx context.Context, s *Session) error {
+			return s.ShowCost(ctx, CostQuery{By: []string{"model", "tag:app"}, Since: "30d", Where: []string{"key:team-a"}, Bucket: "day", Timezone: "Europe/Berlin"})
+		}},
 
 	"key create": {"POST /api/v1/keys", `{"epoch":1763,"rev":13,"changes":[],"name":"team-a","id":"wk_abc","key":"wk_abc_secret"}`,
 		func(ctx context.Context, s *Session) error {
