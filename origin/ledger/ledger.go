@@ -2,16 +2,16 @@
 // whatever else requests have in common; it knows neither nodes' connections nor what the numbers decide.
 //
 // A report is booked by moving its incarnation's watermark by one and writing the report down as it came, in one
-// transaction that touches no other report's rows: so nodes never wait for each other. Later, reports are folded into sums,
+// transaction with those that came at the same time, whose rows nobody else touches: so nodes hardly wait. Later, reports are folded into sums,
 // by one process at a time.
 package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -37,70 +37,14 @@ const (
 type Ledger struct {
 	store *store.Store
 	now   func() time.Time
+
+	mu      sync.Mutex
+	waiting []*booking
+	booking bool // somebody books what waits
 }
 
 // New opens the books.
 func New(s *store.Store) *Ledger { return &Ledger{store: s, now: time.Now} }
-
-// Book counts a report of a node, unless it was counted before. The reply tells the last report of the incarnation that is
-// counted, also with ErrGap. After any other error it is open whether the report was: send it again.
-func (l *Ledger) Book(ctx context.Context, node string, r *wire.Report) (reply wire.ReportReply, err error) {
-	if err := check(node, r); err != nil {
-		return reply, err
-	}
-	body, err := json.Marshal(r.Usage)
-	if err != nil {
-		return reply, fmt.Errorf("ledger: cannot write down report %d of node %s: %w", r.Seq, node, err)
-	}
-	at := l.now().Unix()
-	err = l.store.Update(ctx, func(t *store.Tx) (err error) {
-		reply, err = l.book(t, node, r, body, at)
-		return err
-	})
-	if err != nil {
-		return reply, fmt.Errorf("ledger: cannot book report %d of node %s, incarnation %s: %w", r.Seq, node, r.Incarnation, err)
-	}
-	return reply, nil
-}
-
-func (l *Ledger) book(t *store.Tx, node string, r *wire.Report, body []byte, at int64) (reply wire.ReportReply, err error) {
-	if r.Seq == 1 {
-		row := [][]any{{node, r.Incarnation, 0, at}}
-		if err := t.Insert("ledger_watermarks", []string{"node", "incarnation", "seq", "at"}, row, "on conflict do nothing"); err != nil {
-			return reply, err
-		}
-	}
-	reply.Seq, err = watermark(t, node, r.Incarnation)
-	switch {
-	case err != nil:
-		return reply, err
-	case r.Seq <= reply.Seq:
-		reply.Duplicate = true
-		return reply, nil
-	case r.Seq > reply.Seq+1:
-		return reply, fmt.Errorf("%w: the last one counted is %d", ErrGap, reply.Seq)
-	}
-	_, err = t.Exec("update ledger_watermarks set seq = ?, at = ? where node = ? and incarnation = ?", r.Seq, at, node, r.Incarnation)
-	if err == nil && len(r.Usage) > 0 {
-		row := [][]any{{node, r.Incarnation, r.Seq, body}}
-		err = t.Insert("ledger_reports", []string{"node", "incarnation", "seq", "body"}, row, "")
-	}
-	reply.Seq = r.Seq
-	return reply, err
-}
-
-// watermark is the last report counted of an incarnation, which no other transaction can move from then on.
-func watermark(t *store.Tx, node, incarnation string) (seq int64, err error) {
-	rows, err := t.Query("select seq from ledger_watermarks where node = ? and incarnation = ? {for update}", node, incarnation)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		err = rows.Scan(&seq)
-	}
-	return seq, errors.Join(err, rows.Err())
-}
 
 // check refuses what no node sends.
 func check(node string, r *wire.Report) error {
