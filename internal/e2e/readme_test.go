@@ -83,6 +83,27 @@ func TestReadmeCatalog(t *testing.T) {
 	assert.NotContains(t, string(out), "warning", "a node of this build takes it")
 }
 
+// TestCommandsAboutMoney asks for help with each command of the page, with its flags as they stand there.
+func TestCommandsAboutMoney(t *testing.T) {
+	t.Parallel()
+	commands := 0
+	for _, b := range docBlocks(t, "../../docs/MONEY.md") {
+		if b.language != "sh" {
+			continue
+		}
+		for line := range strings.Lines(b.text) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " >")
+			ctx, cancel := context.WithTimeout(context.Background(), startTime)
+			out, err := exec.CommandContext(ctx, "bash", "-c", strings.Replace(line, "wedge", binary, 1)+" --help").CombinedOutput()
+			cancel()
+			require.NoError(t, err, "%s: %s", line, out)
+			assert.NotContains(t, string(out), "Usage: wedge <command>", line)
+			commands++
+		}
+	}
+	assert.Greater(t, commands, 4)
+}
+
 // TestDocumentedCatalogs checks the catalogs of the reference and of what is written about money. Only webhooks are not a
 // node's to serve.
 func TestDocumentedCatalogs(t *testing.T) {
