@@ -49,9 +49,8 @@ type pot struct {
 	used      atomic.Int64 // spent, in doubt, or held
 	allowance atomic.Int64 // what used may come to: it is on the disk
 	spent     atomic.Int64
-	held      atomic.Int64
 	largest   atomic.Int64 // hold, lately
-	usual     atomic.Int64 // settlement, lately
+	usual     atomic.Int64 // settlement, lately: of some of them
 	dirty     atomic.Bool
 
 	// Under the book's lock.
@@ -82,14 +81,13 @@ func (p *pot) take(nano int64) bool {
 		p.used.Add(-nano)
 		return false
 	}
-	p.held.Add(nano)
 	return true
 }
 
-func (p *pot) put(nano int64) {
-	p.used.Add(-nano)
-	p.held.Add(-nano)
-}
+func (p *pot) put(nano int64) { p.used.Add(-nano) }
+
+// held is what requests under way hold. The book is locked.
+func (p *pot) held() int64 { return max(0, p.used.Load()-p.spent.Load()-p.unverified) }
 
 // free is what can be held now.
 func (p *pot) free() int64 { return max(0, p.allowance.Load()-p.used.Load()) }
@@ -172,9 +170,10 @@ func (h *Hold) Settle(nano int64) {
 		p := h.at(i)
 		p.spent.Add(nano)
 		p.used.Add(nano - h.nano)
-		p.held.Add(-h.nano)
-		p.usual.Store((7*p.usual.Load() + nano) / 8)
-		p.dirty.Store(true)
+		if !p.dirty.Load() { // once between two flushes will do
+			p.usual.Store((7*p.usual.Load() + nano) / 8)
+			p.dirty.Store(true)
+		}
 		if a := p.account; nano < h.nano && a.dry.Load() != 0 && p.free() >= a.dry.Load() {
 			a.dry.Store(0)
 		}

@@ -78,6 +78,7 @@ type Book struct {
 	failure  error // of the last write
 	away     bool  // the lender did not answer the last time
 	asked    time.Time
+	retired  time.Time     // when pots were last looked at
 	came     chan struct{} // closed when money came, and made anew
 
 	kick chan struct{} // somebody waits for the disk

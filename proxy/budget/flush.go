@@ -19,6 +19,10 @@ func (b *Book) flush(now time.Time) {
 		p         *pot
 		allowance int64
 	}
+	if now.Sub(b.retired) >= time.Minute || now.Before(b.retired) {
+		b.retired = now
+		b.retire(now)
+	}
 	var raises []raise
 	var err error
 	wrote := false
@@ -209,6 +213,43 @@ func (b *Book) moisten(p *pot) {
 func (b *Book) dryUp(p *pot, nano int64) {
 	if usual := p.usual.Load(); usual == 0 || b.cap(p)-p.used.Load() < 4*usual {
 		p.account.dry.Store(max(1, nano))
+	}
+}
+
+// settleFor is how long after its end a period's late settlements are waited for.
+const settleFor = 10 * time.Minute
+
+// over says that the pot's period ended a while ago, and that no request holds anything of it. The book is locked.
+func (p *pot) over(now time.Time) bool {
+	if p.end == 0 { // as it was read from the disk
+		switch span, is := p.account.Budget().SpanOf(p.start); {
+		case !is:
+			p.end = p.start + 1 // the budget has other periods now
+		case span.End.IsZero():
+			p.end = math.MaxInt64
+		default:
+			p.end, p.window = span.End.Unix(), span.Window
+		}
+	}
+	return p.end != math.MaxInt64 && now.Unix() > p.end+int64(settleFor/time.Second) && p.held() == 0
+}
+
+// retire forgets pots of periods that are over, once the lender knows all of them and no window counts them.
+func (b *Book) retire(now time.Time) {
+	for id, p := range b.pots {
+		if p.account == nil {
+			p.account = b.account(p.budget)
+		}
+		if !p.over(now) || p.account.pot.Load() == p || now.Unix() <= p.end+int64(p.window)*(p.end-p.start)+int64(settleFor/time.Second) {
+			continue
+		}
+		t := totals{p.granted, p.returned, p.spent.Load(), p.unverified, p.grace, 0}
+		if b.o.Lender != nil && (p.told != t || p.granted-p.returned > p.used.Load()) {
+			continue
+		}
+		if b.o.KV.Delete(p.key()) == nil {
+			delete(b.pots, id)
+		}
 	}
 }
 

@@ -120,15 +120,31 @@ func (b *Book) report(p *pot, now time.Time) (r wire.PotReport, ok bool) {
 	t := totals{p.granted, p.returned, spent, p.unverified, p.grace, 0}
 	r = wire.PotReport{
 		Budget: p.budget, Period: p.start, Granted: p.granted, Returned: p.returned, Spent: spent, Unverified: p.unverified, Grace: p.grace,
-		Held: p.held.Load(), Rate: int64(p.rate * 60),
+		Held: p.held(), Rate: int64(p.rate * 60),
 	}
 	rule := p.account.Budget()
+	if p.over(now) { // nobody will spend of it any more
+		p.returned = max(p.returned, p.granted-used)
+		t.returned, r.Returned = p.returned, p.returned
+	}
 	left := p.granted - p.returned - used
-	want := max(int64(p.rate*horizon.Seconds()), 4*p.largest.Load(), p.need)
+	want := max(p.wanted(rule, now), p.need)
 	if rule.Kind == "hard" && now.Unix() < p.end && (p.need > left || left < want*3/10 || p.granted == 0) {
 		r.Want, r.Min = max(0, want-left), max(0, p.need-left)
 	}
-	return r, t != p.told || r.Want > 0 || r.Held > 0
+	return r, t != p.told || r.Want > 0 || r.Held > 0 || left > 0 // who has a lease hears whether it may keep it
+}
+
+// wanted is what a lease is to have, in view of what is spent lately: in the period before, for one that has not begun.
+func (p *pot) wanted(rule *wire.Budget, now time.Time) int64 {
+	of := p
+	if now.Unix() < p.start {
+		if of = p.account.pot.Load(); of == nil {
+			return 0
+		}
+	}
+	enough := max(of.rate*max(horizon, rule.OfflineFor).Seconds(), float64(4*of.largest.Load()))
+	return int64(min(enough, float64(rule.LimitNano)))
 }
 
 // measure smooths what is spent in a second.

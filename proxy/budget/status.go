@@ -38,7 +38,7 @@ func (b *Book) Status() []Status {
 		rule := a.Budget()
 		s := Status{
 			Budget: a.name, Kind: rule.Kind, Start: time.Unix(p.start, 0).UTC(), LimitNano: rule.LimitNano, SpentNano: p.spent.Load(),
-			HeldNano: p.held.Load(), UnverifiedNano: p.unverified, Exhausted: a.Exhausted(now),
+			HeldNano: p.held(), UnverifiedNano: p.unverified, Exhausted: a.Exhausted(now),
 		}
 		s.LeaseNano = max(0, p.granted-p.returned-p.used.Load())
 		s.RemainingNano = max(0, rule.LimitNano-p.committed) + s.LeaseNano
@@ -70,7 +70,7 @@ func (b *Book) BoundNano() int64 {
 		if p.account == nil || p.account.Budget().Kind != "hard" {
 			continue
 		}
-		bound += p.held.Load()
+		bound += p.held()
 		if rule := p.account.Budget(); b.away && rule.Offline == "safe" {
 			bound += rule.GraceNano
 		}
