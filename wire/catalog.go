@@ -236,7 +236,7 @@ type Budget struct {
 	OnExhausted string        // deny | downgrade: MODEL | cache_only
 	Offline     string        // pessimistic | safe | optimistic: see docs/MONEY.md
 	GraceNano   int64         // what a node that cannot reach its origin may spend beyond its lease in a period; safe only
-	OfflineFor  time.Duration // how far ahead nodes get leases of coming periods
+	OfflineFor  time.Duration // how long leases are to last, and how long before it begins the next period is leased
 	Unpriced    string        // deny | flat | allow: what becomes of requests whose price nobody knows
 	Flat        int64         // pico-USD per token that they are held to cost; flat only
 }
