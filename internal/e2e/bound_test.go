@@ -377,7 +377,9 @@ type generous struct{ *spend.Memory }
 func (g generous) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseReply, error) {
 	reply, err := g.Memory.Lease(ctx, r)
 	for i := range reply.Pots {
-		reply.Pots[i].Granted += r.Pots[i].Want / 4
+		if r.Pots[i].Want > 0 {
+			reply.Pots[i].Granted += r.Pots[i].Want + reply.Pots[i].Limit/4
+		}
 	}
 	return reply, err
 }
