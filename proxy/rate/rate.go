@@ -3,10 +3,10 @@
 package rate
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
@@ -44,17 +44,30 @@ type Limit struct {
 	rule     wire.Rate
 	requests clock
 	tokens   clock
+	slots    int64 // requests at once, with the node's share; 0: no bound
 	inFlight int64
 	seen     [2]float64 // requests and tokens that were wanted since the last demand
 	since    time.Time
 	share    float64
 	nodes    int
-	until    time.Time
-	gone     atomic.Bool
+	until    int64 // unix nanoseconds, when the share ends; 0: never
 }
 
-// clock is a virtual clock: tat is when what was admitted so far would have been, at the rate.
-type clock struct{ tat time.Time }
+// clock is a virtual clock: it is where the real one would be at the end of what was admitted, at the rate.
+type clock struct {
+	at   int64   // unix nanoseconds
+	per  int64   // nanoseconds that a whole burst takes; 0: no limit
+	unit float64 // nanoseconds that one takes, with the node's share
+}
+
+// set gives the clock a limit of n in a time, of which the node has a share. What was admitted stays so.
+func (c *clock) set(n int64, per time.Duration, share float64) {
+	if n == 0 {
+		*c = clock{}
+		return
+	}
+	c.per, c.unit = int64(per), float64(per)/(float64(n)*share)
+}
 
 // Name is what the limit is called.
 func (l *Limit) Name() string { return l.name }
@@ -78,6 +91,7 @@ func (l *Limiter) Use(rules []Rule) {
 		}
 		limit.mu.Lock()
 		limit.rule = r.Rate
+		limit.apportion(limit.share)
 		limit.mu.Unlock()
 		fresh[r.Name] = limit
 	}
@@ -104,9 +118,10 @@ type Denied struct {
 // Admit takes one request and so many tokens of all limits, or of none.
 func (l *Limiter) Admit(t *Ticket, limits []*Limit, tokens int64, now time.Time) (d Denied, ok bool) {
 	*t = Ticket{tokens: tokens}
+	at := now.UnixNano()
 	for _, limit := range limits {
-		if d := limit.take(tokens, now); d.Limit != nil {
-			t.undo(now)
+		if d := limit.take(tokens, at); d.Limit != nil {
+			t.undo(at)
 			return d, false
 		}
 		if t.n < most {
@@ -128,139 +143,187 @@ func (t *Ticket) each(do func(l *Limit)) {
 	}
 }
 
-func (t *Ticket) undo(now time.Time) {
+func (t *Ticket) undo(now int64) {
 	t.each(func(l *Limit) { l.giveBack(1, t.tokens, now) })
 	*t = Ticket{}
 }
 
 // Done ends a request that used so many tokens.
 func (t *Ticket) Done(tokens int64, now time.Time) {
-	t.each(func(l *Limit) { l.giveBack(0, t.tokens-tokens, now) })
+	at := now.UnixNano()
+	t.each(func(l *Limit) { l.giveBack(0, t.tokens-tokens, at) })
 	*t = Ticket{}
 }
 
-// period is how long one unit takes at the limit's rate, with the node's share of it.
-func (l *Limit) period(n int64, per time.Duration) float64 {
-	return float64(per) / (float64(n) * l.portion())
-}
-
-func (l *Limit) portion() float64 { return l.share }
-
-// expire lets a share go that has not been renewed.
-func (l *Limit) expire(now time.Time) {
-	if !l.until.IsZero() && now.After(l.until) {
-		l.share, l.until = 1/float64(max(1, l.nodes)), time.Time{}
+// apportion gives the node a share of the limit.
+func (l *Limit) apportion(share float64) {
+	l.share = share
+	l.requests.set(l.rule.Requests, l.rule.RequestsPer, share)
+	l.tokens.set(l.rule.Tokens, l.rule.TokensPer, share)
+	if l.slots = 0; l.rule.Concurrency > 0 {
+		l.slots = max(1, int64(float64(l.rule.Concurrency)*share))
 	}
 }
 
-func (l *Limit) take(tokens int64, now time.Time) Denied {
+// expire lets a share go that has not been renewed.
+func (l *Limit) expire(now int64) {
+	if l.until != 0 && now > l.until {
+		l.until = 0
+		l.apportion(1 / float64(max(1, l.nodes)))
+	}
+}
+
+func (l *Limit) take(tokens, now int64) Denied {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(now)
 	l.seen[0]++
 	l.seen[1] += float64(tokens)
-	if l.rule.Concurrency > 0 && l.inFlight >= max(1, int64(float64(l.rule.Concurrency)*l.portion())) {
+	if l.slots > 0 && l.inFlight >= l.slots {
 		return Denied{l, "concurrency", time.Second}
 	}
-	if wait := l.check(&l.requests, l.rule.Requests, l.rule.RequestsPer, 1, now); wait > 0 {
+	if wait := l.requests.wait(1, now); wait > 0 {
 		return Denied{l, "requests", wait}
 	}
-	if wait := l.check(&l.tokens, l.rule.Tokens, l.rule.TokensPer, tokens, now); wait > 0 {
+	if wait := l.tokens.wait(tokens, now); wait > 0 {
 		return Denied{l, "tokens", wait}
 	}
-	l.add(&l.requests, l.rule.Requests, l.rule.RequestsPer, 1, now)
-	l.add(&l.tokens, l.rule.Tokens, l.rule.TokensPer, tokens, now)
+	l.requests.add(1, now)
+	l.tokens.add(tokens, now)
 	l.inFlight++
 	return Denied{}
 }
 
-// check is how long to wait until n more fit, or 0.
-func (l *Limit) check(c *clock, limit int64, per time.Duration, n int64, now time.Time) time.Duration {
-	if limit == 0 {
+// wait is how long to wait until n more fit, or 0.
+func (c *clock) wait(n, now int64) time.Duration {
+	if c.per == 0 {
 		return 0
 	}
-	c.settle(now, per)
-	unit := l.period(limit, per)
-	need := time.Duration(math.Min(float64(n)*unit, float64(per))) // more than a whole burst would never fit
-	if over := c.tat.Add(need).Sub(now) - per; over > 0 {
-		return over
-	}
-	return 0
+	c.settle(now)
+	need := int64(math.Min(float64(n)*c.unit, float64(c.per))) // more than a whole burst would never fit
+	return time.Duration(max(0, c.at+need-now-c.per))
 }
 
-// settle keeps the clock within a burst of the real one, whichever way that was set.
-func (c *clock) settle(now time.Time, per time.Duration) {
-	if c.tat.Before(now) {
-		c.tat = now
-	}
-	if ahead := now.Add(2 * per); c.tat.After(ahead) {
-		c.tat = ahead
-	}
-}
+// farthest is how many bursts a clock may be ahead: what one used beyond all estimates is not paid back for ever,
+// and a clock that is set back locks nobody out for long.
+const farthest = 2
 
-func (l *Limit) add(c *clock, limit int64, per time.Duration, n int64, now time.Time) {
-	if limit > 0 {
-		c.settle(now, per)
-		c.tat = c.tat.Add(time.Duration(float64(n) * l.period(limit, per)))
+// settle keeps the clock near the real one, whichever way that was set.
+func (c *clock) settle(now int64) { c.at = min(max(c.at, now), now+farthest*c.per) }
+
+func (c *clock) add(n, now int64) {
+	if c.per > 0 {
+		c.settle(now)
+		c.at += int64(float64(n) * c.unit)
 	}
 }
 
-func (l *Limit) giveBack(requests, tokens int64, now time.Time) {
+func (l *Limit) giveBack(requests, tokens, now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight = max(0, l.inFlight-1)
-	l.add(&l.requests, l.rule.Requests, l.rule.RequestsPer, -requests, now)
-	l.add(&l.tokens, l.rule.Tokens, l.rule.TokensPer, -tokens, now)
+	if requests != 0 {
+		l.requests.add(-requests, now)
+	}
+	if tokens != 0 {
+		l.tokens.add(-tokens, now)
+	}
 }
 
 // Window is what is left of a limit.
 type Window struct {
 	Limit, Remaining int64
-	Reset            time.Duration
+	Reset            time.Duration // until all of it is there again
 }
 
 // Windows are what is left of requests and tokens; a Limit of 0 means that there is none.
 func (l *Limit) Windows(now time.Time) (requests, tokens Window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.window(&l.requests, l.rule.Requests, l.rule.RequestsPer, now), l.window(&l.tokens, l.rule.Tokens, l.rule.TokensPer, now)
+	at := now.UnixNano()
+	return l.requests.window(at), l.tokens.window(at)
 }
 
-func (l *Limit) window(c *clock, limit int64, per time.Duration, now time.Time) Window {
-	if limit == 0 {
+func (c *clock) window(now int64) Window {
+	if c.per == 0 {
 		return Window{}
 	}
-	ahead := max(0, c.tat.Sub(now))
-	left := float64(per-ahead) / l.period(limit, per)
-	return Window{max(1, int64(float64(limit)*l.portion())), max(0, int64(left)), ahead}
+	ahead := max(0, c.at-now)
+	const rounding = 1e-6 // of one
+	return Window{
+		max(1, int64(float64(c.per)/c.unit+rounding)), max(0, int64(float64(c.per-ahead)/c.unit+rounding)), time.Duration(ahead),
+	}
 }
 
-// Headers tells the windows in the words of a client's dialect.
+// Headers tells the windows in the words of a client's dialect, and as the IETF's draft has them. Values are valid until set
+// returns.
 func Headers(d dialect.ID, r, t Window, now time.Time, set func(name, value []byte)) {
-	var b [64]byte
-	number := func(name string, n int64) { set([]byte(name), strconv.AppendInt(b[:0], n, 10)) }
-	for _, w := range [...]struct {
-		Window
-		what string
-	}{{r, "requests"}, {t, "tokens"}} {
+	switch d {
+	case dialect.OpenAI:
+		openaiHeaders(&openaiNames[0], r, set)
+		openaiHeaders(&openaiNames[1], t, set)
+	case dialect.Anthropic:
+		anthropicHeaders(&anthropicNames[0], r, now, set)
+		anthropicHeaders(&anthropicNames[1], t, now, set)
+	case dialect.Gemini: // has none of its own
+	}
+	var left, policy [96]byte
+	v, p := left[:0], policy[:0]
+	for i, w := range [...]Window{r, t} {
 		if w.Limit == 0 {
 			continue
 		}
-		switch d {
-		case dialect.Anthropic:
-			number("anthropic-ratelimit-"+w.what+"-limit", w.Limit)
-			number("anthropic-ratelimit-"+w.what+"-remaining", w.Remaining)
-			set([]byte("anthropic-ratelimit-"+w.what+"-reset"), now.Add(w.Reset).UTC().AppendFormat(b[:0], time.RFC3339))
-		case dialect.OpenAI:
-			number("x-ratelimit-limit-"+w.what, w.Limit)
-			number("x-ratelimit-remaining-"+w.what, w.Remaining)
-			set([]byte("x-ratelimit-reset-"+w.what), append(b[:0], w.Reset.Round(time.Millisecond).String()...))
+		if len(v) > 0 {
+			v, p = append(v, ", "...), append(p, ", "...)
 		}
-		v := append(append(append(b[:0], '"'), w.what...), `";r=`...)
-		v = strconv.AppendInt(v, w.Remaining, 10)
+		v, p = append(v, whats[i]...), append(p, whats[i]...)
+		v = strconv.AppendInt(append(v, ";r="...), w.Remaining, 10)
 		v = strconv.AppendInt(append(v, ";t="...), int64(math.Ceil(w.Reset.Seconds())), 10)
-		set([]byte("ratelimit"), v)
+		p = strconv.AppendInt(append(p, ";q="...), w.Limit, 10)
 	}
+	if len(v) > 0 {
+		set(rateLimitPolicy, p)
+		set(rateLimit, v)
+	}
+}
+
+var (
+	whats           = [2]string{`"requests"`, `"tokens"`}
+	rateLimit       = []byte("RateLimit")
+	rateLimitPolicy = []byte("RateLimit-Policy")
+	openaiNames     = names("x-ratelimit-limit-%s", "x-ratelimit-remaining-%s", "x-ratelimit-reset-%s")
+	anthropicNames  = names("anthropic-ratelimit-%s-limit", "anthropic-ratelimit-%s-remaining", "anthropic-ratelimit-%s-reset")
+)
+
+// names are those of a dialect's headers for requests and for tokens: limit, remaining, reset.
+func names(forms ...string) (all [2][3][]byte) {
+	for i, what := range [...]string{"requests", "tokens"} {
+		for k, form := range forms {
+			all[i][k] = fmt.Appendf(nil, form, what)
+		}
+	}
+	return all
+}
+
+func openaiHeaders(names *[3][]byte, w Window, set func(name, value []byte)) {
+	if w.Limit == 0 {
+		return
+	}
+	var b [32]byte
+	set(names[0], strconv.AppendInt(b[:0], w.Limit, 10))
+	set(names[1], strconv.AppendInt(b[:0], w.Remaining, 10))
+	set(names[2], append(b[:0], w.Reset.Round(time.Millisecond).String()...))
+}
+
+func anthropicHeaders(names *[3][]byte, w Window, now time.Time, set func(name, value []byte)) {
+	if w.Limit == 0 {
+		return
+	}
+	var b [32]byte
+	set(names[0], strconv.AppendInt(b[:0], w.Limit, 10))
+	set(names[1], strconv.AppendInt(b[:0], w.Remaining, 10))
+	reset := now.Add(w.Reset + time.Second - 1).UTC() // to whole seconds, and not before it is true
+	set(names[2], reset.AppendFormat(b[:0], time.RFC3339))
 }
 
 // Demand is what was wanted of each limit lately.
@@ -287,7 +350,8 @@ func (l *Limiter) Share(shares []wire.RateShare) {
 	for _, s := range shares {
 		if limit := l.limits[s.Rate]; limit != nil && s.Share > 0 {
 			limit.mu.Lock()
-			limit.share, limit.nodes, limit.until = min(1, s.Share), s.Nodes, l.now().Add(time.Duration(s.TTLMS)*time.Millisecond)
+			limit.nodes, limit.until = s.Nodes, l.now().Add(time.Duration(s.TTLMS)*time.Millisecond).UnixNano()
+			limit.apportion(min(1, s.Share))
 			limit.mu.Unlock()
 		}
 	}
