@@ -38,6 +38,7 @@ type PotGrant struct {
 	Budget    string `json:"budget"`
 	Period    int64  `json:"period"`
 	Granted   int64  `json:"granted"`           // cumulative
+	Known     int64  `json:"known"`             // spent and unverified, as this purse told before: more than it knows, if its disk was set back
 	Keep      int64  `json:"keep"`              // what the node may keep besides what it holds and has spent; -1: all of it
 	Limit     int64  `json:"limit"`             // of the budget
 	Committed int64  `json:"committed"`         // spent, or granted to nodes

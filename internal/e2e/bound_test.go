@@ -329,9 +329,6 @@ func (w *schedule) check() error {
 				}
 			}
 			grace := int64(w.purses) * b.GraceNano
-			if span, is := b.SpanOf(period); is {
-				grace *= int64(span.Window + 1)
-			}
 			if bound := w.highest[b.Name] + over + grace; spent > bound {
 				return fmt.Errorf("seed %d: %d was spent of the budget %s (%s) in the period %d; the bound is %d = %d + %d + %d",
 					w.seed, spent, b.Name, b.Period, period, bound, w.highest[b.Name], over, grace)

@@ -146,17 +146,31 @@ func (c *Control) supported(d *draft, x *catalogs, k *call) error {
 				Message: fmt.Sprintf("there is no secret %q; put it first", path[1])})
 		}
 	}
+	for i := range x.Webhooks {
+		if name, there := d.hasSecret(x.Webhooks[i].Secret); !there {
+			list = append(list, wire.Problem{Path: fmt.Sprintf("webhooks[%d].secret", i), Message: fmt.Sprintf("there is no secret %q; put it first", name)})
+		}
+	}
 	if len(list) == 0 {
 		return nil
 	}
 	return refusal(replaced(joined, list, k.at))
 }
 
+// hasSecret tells whether the origin has the secret that ref names; a ref of another kind is nobody's concern here.
+func (d *draft) hasSecret(ref string) (name string, there bool) {
+	name, is := strings.CutPrefix(ref, "origin:")
+	if !is || !wire.IsSecretRef(ref) {
+		return name, true
+	}
+	_, there = d.after[id{wire.KindSecret, name}]
+	return name, there
+}
+
 // missingSecrets lists the fields of a provider that name secrets which are not there, each with the name.
 func (d *draft) missingSecrets(p *wire.Provider) (missing [][2]string) {
 	look := func(path, ref string) {
-		name, is := strings.CutPrefix(ref, "origin:")
-		if _, there := d.after[id{wire.KindSecret, name}]; is && !there && wire.IsSecretRef(ref) {
+		if name, there := d.hasSecret(ref); !there {
 			missing = append(missing, [2]string{path, name})
 		}
 	}

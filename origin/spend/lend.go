@@ -27,7 +27,7 @@ func (t *tally) add(p *pot) {
 // beyond their leases.
 func lend(p *pot, r *wire.PotReport, b *wire.Budget, others func(periods []int64) tally) wire.PotGrant {
 	p.merge(r)
-	g := wire.PotGrant{Budget: r.Budget, Period: r.Period, Granted: p.Granted, Keep: -1}
+	g := wire.PotGrant{Budget: r.Budget, Period: r.Period, Granted: p.Granted, Known: p.Spent + p.Unverified, Keep: -1}
 	if b == nil {
 		g.Refused, g.Keep = wire.RefusedUnknown, 0
 		return g

@@ -69,6 +69,7 @@ type bank struct {
 	keep    int64 // what nodes may keep; -1: all
 	away    bool
 	granted map[string]int64
+	known   map[string]int64
 	asked   []*wire.LeaseRequest
 }
 
@@ -84,7 +85,8 @@ func (b *bank) Lease(_ context.Context, r *wire.LeaseRequest) (*wire.LeaseReply,
 		id := fmt.Sprint(r.Purse, p.Budget, p.Period)
 		b.granted[id] = max(b.granted[id], p.Granted)
 		more := min(p.Want, b.limit-(b.granted[id]-p.Returned))
-		g := wire.PotGrant{Budget: p.Budget, Period: p.Period, Keep: b.keep, Limit: b.limit, Spent: p.Spent}
+		b.known[id] = max(b.known[id], p.Spent+p.Unverified)
+		g := wire.PotGrant{Budget: p.Budget, Period: p.Period, Known: b.known[id], Keep: b.keep, Limit: b.limit, Spent: p.Spent}
 		if more > 0 {
 			b.granted[id] += more
 			g.Keep = -1
@@ -97,7 +99,9 @@ func (b *bank) Lease(_ context.Context, r *wire.LeaseRequest) (*wire.LeaseReply,
 	return reply, nil
 }
 
-func newBank(limit int64) *bank { return &bank{limit: limit, keep: -1, granted: map[string]int64{}} }
+func newBank(limit int64) *bank {
+	return &bank{limit: limit, keep: -1, granted: map[string]int64{}, known: map[string]int64{}}
+}
 
 // at is the time of tests that have no clock of their own.
 var at = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -455,5 +459,54 @@ func TestPeriodsThatAreOverAreForgotten(t *testing.T) {
 			}
 		}
 		assert.Equal(t, last.Spent, last.Granted-last.Returned, "what was left is returned: %+v", last)
+	}
+}
+
+// A virtual machine that goes back to a snapshot has the same folder, and does not know what it spent since.
+func TestADiskThatWasSetBack(t *testing.T) {
+	now, d, origin := at, newDisk(), newBank(1000)
+	b := open(t, d, origin, &now, rule("b", 1000))
+	spend := func(b *Book, n int) {
+		for range n {
+			var h Hold
+			require.Nil(t, admit(b, &h, 10, now, "b"))
+			h.Settle(10)
+		}
+		now = now.Add(6 * time.Second)
+		b.Work(context.Background())
+	}
+	spend(b, 3)
+	snapshot := d.crash()
+	spend(b, 20)
+	b = open(t, snapshot, origin, &now, rule("b", 1000))
+	require.NoError(t, b.Flush())
+	now = now.Add(6 * time.Second)
+	b.Account("b")
+	b.Work(context.Background())
+	s := status(t, b, "b")
+	assert.Equal(t, int64(230), s.SpentNano+s.UnverifiedNano)
+}
+
+func TestTheGraceIsThatOfAWindow(t *testing.T) {
+	now, origin := at, newBank(1000)
+	origin.away = true
+	b := open(t, newDisk(), origin, &now, rule("b", 1000, func(b *wire.Budget) { b.Period, b.Offline, b.GraceNano = "rolling-1h", "safe", 50 }))
+	b.Work(context.Background())
+	var got int64
+	for range 12 {
+		for range 10 {
+			var h Hold
+			if admit(b, &h, 10, now, "b") == nil {
+				h.Settle(10)
+				got += 10
+			}
+		}
+		now = now.Add(5 * time.Minute)
+	}
+	assert.Equal(t, int64(50), got)
+	for _, p := range b.request(now).Pots {
+		if p.Spent > 0 {
+			assert.Equal(t, p.Spent, p.Grace)
+		}
 	}
 }

@@ -3,6 +3,8 @@ package budget
 import (
 	"math"
 	"time"
+
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // plenty is what the allowance of a pot that no limit holds comes to.
@@ -74,6 +76,9 @@ func (p *pot) stirs() bool {
 func (b *Book) totals(p *pot, now time.Time) totals {
 	spent := p.spent.Load()
 	used := p.used.Load()
+	if beyond := p.beyond(); b.away && beyond > p.grace {
+		p.grace = beyond
+	}
 	t := totals{granted: p.granted, returned: p.returned, spent: spent, unverified: p.unverified, grace: p.grace}
 	cap := b.cap(p)
 	headroom := max(4*p.largest.Load(), p.need)
@@ -102,10 +107,24 @@ func (b *Book) cap(p *pot) int64 {
 	case rule.Kind == "soft", b.away && rule.Offline == "optimistic":
 		return plenty
 	case b.away && rule.Offline == "safe":
-		return p.granted - p.returned + rule.GraceNano
+		return p.granted - p.returned + b.graceOf(p, rule)
 	}
 	return p.granted - p.returned
 }
+
+// graceOf is what may be used of a pot beyond its lease: the budget's grace, but for what other periods of its window used of it.
+func (b *Book) graceOf(p *pot, rule *wire.Budget) int64 {
+	grace := rule.GraceNano
+	for n := range int64(p.window) {
+		if other := b.pots[potID{p.budget, p.start - (n+1)*(p.end-p.start)}]; other != nil {
+			grace -= other.beyond()
+		}
+	}
+	return max(0, grace)
+}
+
+// beyond is what was used beyond the lease.
+func (p *pot) beyond() int64 { return max(0, p.used.Load()-(p.granted-p.returned)) }
 
 // left is what may be held of a pot, whatever the allowance is now.
 func (b *Book) left(p *pot) int64 {

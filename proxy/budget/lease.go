@@ -12,6 +12,7 @@ const (
 	horizon   = time.Minute      // of spending, is what a lease is to last for
 	ahead     = 10 * time.Minute // before a period ends, money of the next one is asked for
 	askWithin = 10 * time.Second
+	mostAhead = 400         // periods
 	askAgain  = time.Second // after the lender had nothing
 )
 
@@ -99,14 +100,19 @@ func (b *Book) request(now time.Time) *wire.LeaseRequest {
 	return r
 }
 
-// lookAhead makes the pot of the next period in good time.
+// lookAhead makes the pots of coming periods in good time.
 func (b *Book) lookAhead(a *Account, now time.Time) {
 	p := a.pot.Load()
 	if p == nil || a.gone.Load() || p.end == math.MaxInt64 {
 		return
 	}
-	if time.Unix(p.end, 0).Sub(now) <= max(ahead, a.Budget().OfflineFor) {
-		b.potAt(a, time.Unix(p.end, 0))
+	reach := ahead
+	if p.window == 0 { // parts of a rolling period share one limit: what is leased of coming ones is missing now
+		reach = max(ahead, a.Budget().OfflineFor)
+	}
+	until := now.Add(reach).Unix()
+	for n := 0; p.end <= until && n < mostAhead; n++ {
+		p = b.potAt(a, time.Unix(p.end, 0))
 	}
 }
 
@@ -169,6 +175,11 @@ func (b *Book) take(g *wire.PotGrant, asked *wire.LeaseRequest) {
 		if r := &asked.Pots[i]; r.Budget == g.Budget && r.Period == g.Period {
 			p.told = totals{max(p.granted, g.Granted), r.Returned, r.Spent, r.Unverified, r.Grace, 0}
 		}
+	}
+	if lost := g.Known - p.spent.Load() - p.unverified; lost > 0 { // the disk was set back: it was spent all the same
+		p.unverified += lost
+		p.used.Add(lost)
+		b.o.Log.Warn("the disk of this node was set back; what it spent since counts as unverified", "budget", p.budget, "nano_usd", lost)
 	}
 	p.granted = max(p.granted, g.Granted)
 	p.limit, p.committed, p.total = g.Limit, g.Committed, g.Spent
