@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/cli"
@@ -47,15 +46,12 @@ Examples:
 
 // Run prints.
 func (c *costShowCmd) Run(to console) error {
-	q := cli.CostQuery{By: c.By, Since: c.Since, Until: c.Until, Bucket: c.Bucket, Timezone: c.TZ}
+	q := cli.CostQuery{By: c.By, Since: c.Since, Until: c.Until, Where: c.Where, Bucket: c.Bucket, Timezone: c.TZ}
 	if c.Last > 0 {
 		if c.Since != "" {
 			return errLastAndSince
 		}
 		q.Since = time.Duration(c.Last).String()
-	}
-	for _, w := range c.Where {
-		q.Where = append(q.Where, strings.Replace(w, "=", ":", 1))
 	}
 	return c.session(to, cli.Session{Format: c.Output}, func(ctx context.Context, s *cli.Session) error { return s.ShowCost(ctx, q) })
 }

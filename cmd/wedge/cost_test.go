@@ -13,7 +13,7 @@ import (
 func TestCostAsks(t *testing.T) {
 	for line, want := range map[string]string{
 		"cost": "GET /api/v1/cost?by=model&limit=100000",
-		"cost --by team,tag:app --last 30d --where key=a --where tag:env=prod": "GET /api/v1/cost?by=team%2Ctag%3Aapp&limit=100000&since=720h0m0s&where=key%3Aa%2Ctag%3Aenv%3Aprod",
+		"cost --by team,tag:app --last 30d --where key=a --where tag:env=prod": "GET /api/v1/cost?by=team%2Ctag%3Aapp&limit=100000&since=720h0m0s&where=key%3Da%2Ctag%3Aenv%3Dprod",
 		"cost show --bucket week --tz Europe/Berlin --since 2026-10-01 -o csv": "GET /api/v1/cost?bucket=week&by=model&format=csv&since=2026-10-01&tz=Europe%2FBerlin",
 	} {
 		f := toFake(t, 200, `{"by":["model"],"items":[]}`)

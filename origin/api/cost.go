@@ -181,23 +181,25 @@ func (c *call) costMoment(name string, zone *time.Location, absent time.Time) (t
 	return c.moment(name, absent)
 }
 
-// parseWhere reads name:value,name:value; a tag is tag:name:value.
+// parseWhere reads name:value,name:value; a tag is tag:name:value. An equals sign does instead of the colon before a value,
+// and has to where the tag's name has a colon.
 func parseWhere(text string) (map[string][]string, error) {
 	where := map[string][]string{}
 	if text == "" {
 		return where, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {
-		name, value, ok := strings.Cut(part, ":")
-		if name == "tag" {
-			var tag string
-			tag, value, ok = strings.Cut(value, ":")
-			name += ":" + tag
+		tag, isTag := strings.CutPrefix(part, "tag:")
+		ends := ":="
+		if isTag && strings.Contains(tag, "=") {
+			ends = "="
 		}
-		if !ok {
+		end := strings.IndexAny(tag, ends)
+		if end < 0 {
 			return nil, invalid("the parameter where has %q; want NAME:VALUE, or tag:NAME:VALUE", part)
 		}
-		where[name] = append(where[name], value)
+		name := part[:len(part)-len(tag)+end]
+		where[name] = append(where[name], tag[end+1:])
 	}
 	return where, nil
 }
@@ -257,7 +259,7 @@ func costTable(q *ledger.Query, rows []ledger.Row) [][]string {
 
 // safeCell is a text that no spreadsheet takes for a formula.
 func safeCell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
+	if strings.IndexAny(text, "=+-@\t\r\n＝＋－＠") == 0 { // some spreadsheets read the wide ones, too
 		return "'" + text
 	}
 	return text

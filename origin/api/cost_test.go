@@ -24,7 +24,7 @@ func booked(t *testing.T) *server {
 			Requests: 3, Input: 30, CachedInput: 20, Output: 6, CostNano: 2e9, ListNano: 3e9, WasteNano: 1e8, Estimated: 5e8},
 		{Hour: hour - 30, Model: "bot", Version: "1.1.0", Key: "k", Team: "=1+1", Provider: "openai", Target: "openai", Requests: 1, CostNano: 5e8, ListNano: 4e8},
 		{Hour: hour, Model: "free", Key: "j", Cache: "hit-disk", Requests: 2, Unpriced: 3, SavedNano: 1},
-		{Hour: hour - 24*60, Model: "old", Key: "j", Requests: 1, CostNano: 1},
+		{Hour: hour - 24*60, Model: "old", Key: "j", Tags: "a:b=c", Requests: 1, CostNano: 1},
 	}})
 	require.NoError(t, err)
 	return s
@@ -48,7 +48,7 @@ func TestCost(t *testing.T) {
 	assert.Equal(t, "0.000000001", cost.Total.Saved)
 
 	for query, want := range map[string]int64{
-		"where=team:red": 2e9, "where=tag:app:shop": 2e9, "where=team:red,version:1.1.0": 0, "where=version:1.0.0,version:1.1.0": 25e8,
+		"where=team:red": 2e9, "where=tag:app:shop": 2e9, "where=team=red,tag:app=shop": 2e9, "since=90d&where=tag:a:b=c": 1, "since=90d&where=tag:a:b:c": 0, "where=team:red,version:1.1.0": 0, "where=version:1.0.0,version:1.1.0": 25e8,
 		"since=90d": 25e8 + 1, "since=2h": 2e9, "where=tenant:k": 25e8, "by=node": 25e8, "by=tag:app,team&bucket=day&tz=Asia/Tokyo": 25e8,
 	} {
 		s.do(get, "/api/v1/cost?"+query, "").is(http.StatusOK).into(&cost)

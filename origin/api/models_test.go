@@ -131,6 +131,8 @@ func TestUsage(t *testing.T) {
 	assert.EqualValues(t, 9, page.Items[0].CostNano)
 	s.do(get, "/api/v1/usage?by=model,version&version=1.1.0", "").is(http.StatusOK).into(&page)
 	require.Len(t, page.Items, 1)
+	s.do(get, "/api/v1/usage?by=model,version&where=version:1.1.0", "").is(http.StatusOK).into(&page)
+	assert.Len(t, page.Items, 1)
 	s.do(get, "/api/v1/usage?limit=1&by=version", "").is(http.StatusOK).into(&page)
 	require.Len(t, page.Items, 1)
 	for query, says := range map[string]string{

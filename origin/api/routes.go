@@ -71,6 +71,7 @@ func catalogRoutes() []route {
 			paramSince, {"until", "string", "as since; by default now"},
 			{"by", "string", "what the sums are told apart by, with commas between; by default model"},
 			{"model", "string", "of this model only"}, {"version", "string", "of this version only"},
+			{"where", "string", "which requests count, as for costs"},
 			{"limit", "integer", "how many rows are told at most"},
 		}},
 		{get, v1 + "bundle", vault.Viewer, "The signed bundle, for nodes without an origin.", raw("", mediaBytes, (*call).bundle), nil},

@@ -62,7 +62,10 @@ func (c *call) describe() error { return c.sendBytes(mediaJSON, c.openapi) }
 
 func (c *call) usage() (page Page[ledger.Row], err error) {
 	query, now := c.r.URL.Query(), c.options.Now()
-	q := ledger.Query{By: []string{"model"}, Where: map[string][]string{}}
+	q := ledger.Query{By: []string{"model"}}
+	if q.Where, err = parseWhere(query.Get("where")); err != nil {
+		return page, err
+	}
 	for _, name := range []string{"model", "version"} {
 		if v := query.Get(name); v != "" {
 			q.Where[name] = []string{v}
@@ -79,6 +82,9 @@ func (c *call) usage() (page Page[ledger.Row], err error) {
 	}
 	if by := query.Get("by"); by != "" {
 		q.By = strings.Split(by, ",")
+	}
+	if q.Tenants, err = c.tenants(); err != nil {
+		return page, err
 	}
 	limit, err := c.number("limit", 1, 0)
 	if err != nil {

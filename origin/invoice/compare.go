@@ -34,7 +34,7 @@ type Result struct {
 	Lines []Compared `json:"lines"` // by day and model
 	Days  []Compared `json:"days"`
 	Total Compared   `json:"total"`
-	// Matched tells that every line is: those that were not are Different, Unbilled or Uncounted.
+	// Matched tells that every line and the total are: many lines that a cent does not tell apart may come to much.
 	Matched bool           `json:"matched"`
 	Count   map[string]int `json:"count"` // of lines, by status
 }
@@ -95,6 +95,7 @@ func Compare(bill []Line, counted []Counted, tolerance float64) Result {
 		c.judge(tolerance)
 	}
 	r.Total.judge(tolerance)
+	r.Matched = r.Matched && r.Total.Status == Matched
 	r.Lines, r.Days = inOrder(lines), inOrder(days)
 	return r
 }

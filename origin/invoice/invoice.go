@@ -29,9 +29,10 @@ const (
 )
 
 // columns are the names that a column goes by in the providers' exports, the best first: those of OpenAI's costs
-// (start_time_iso, line_item, amount_value), those of Anthropic's (usage_date_utc, model, cost_usd), and plain ones.
+// (start_time_iso, line_item, amount_value), those of Anthropic's (usage_date_utc, model, cost_usd), and plain ones. The
+// starting_at of Anthropic's API is none of them: beside it, an amount is in cents.
 var columns = map[string][]string{
-	"date":     {"start_time_iso", "usage_date_utc", "date_utc", "date", "usage_date", "day", "start_time", "starting_at", "timestamp", "time"},
+	"date":     {"start_time_iso", "usage_date_utc", "date_utc", "date", "usage_date", "day", "start_time", "timestamp", "time"},
 	"model":    {"model", "model_version", "model_name", "line_item", "sku", "description"},
 	"cost":     {"amount_value", "cost_usd", "amount_usd", "cost_in_usd", "total_usd", "cost", "amount", "total", "total_cost"},
 	"currency": {"amount_currency", "currency", "currency_code"},

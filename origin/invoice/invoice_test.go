@@ -57,6 +57,7 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		"empty":           {file: "", says: "empty"},
 		"no text":         {file: "PK\x03\x04\x00", says: "UTF-8"},
+		"cents":           {file: "starting_at,amount,currency,model\n", says: "no column for the date"},
 		"no date":         {file: "a,cost\n", says: "no column for the date; it has a, cost"},
 		"no cost":         {file: "date,b\n", says: "no column for the cost"},
 		"euros":           {file: "date,cost,currency\n2026-01-02,1,EUR\n", says: `line 2 is in "EUR": only USD`},
@@ -146,6 +147,14 @@ func TestCompare(t *testing.T) {
 
 	ends := Compare([]Line{{"2026-01-02", "a", math.MaxInt64}, {"2026-01-02", "b", math.MaxInt64}, {"2026-01-02", "c", -math.MaxInt64}}, nil, 0)
 	assert.Equal(t, int64(0), ends.Total.Billed)
+	var cents []Line
+	for _, model := range strings.Split("abcdefghij", "") {
+		cents = append(cents, Line{"2026-01-02", model, least})
+	}
+	r = Compare(cents, nil, 1)
+	assert.Equal(t, len(cents), r.Count[Matched])
+	assert.Equal(t, Uncounted, r.Total.Status)
+	assert.False(t, r.Matched, "cents come to dollars")
 	empty := Compare(nil, nil, 0)
 	assert.True(t, empty.Matched)
 	assert.Equal(t, Matched, empty.Total.Status)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/wedge-proxy/wedge/origin/store/pgtest"
 	"github.com/wedge-proxy/wedge/wire"
 )
+
+// nodesAtOnce is how many nodes of a large fleet report at the same moment.
+const nodesAtOnce = 64
 
 // BenchmarkBook books reports of 20 rows from many nodes at once, and folds them.
 func BenchmarkBook(b *testing.B) {
@@ -27,7 +31,7 @@ func BenchmarkBook(b *testing.B) {
 				rows = append(rows, u)
 			}
 			var node atomic.Int64
-			b.SetParallelism(4)
+			b.SetParallelism(nodesAtOnce / runtime.GOMAXPROCS(0))
 			b.ResetTimer()
 			b.RunParallel(func(p *testing.PB) {
 				name := fmt.Sprint("node-", node.Add(1))

@@ -2,8 +2,8 @@
 // whatever else requests have in common; it knows neither nodes' connections nor what the numbers decide.
 //
 // A report is booked by moving its incarnation's watermark by one and writing the report down as it came, in one
-// transaction with those that came at the same time, whose rows nobody else touches: so nodes hardly wait. Later, reports are folded into sums,
-// by one process at a time.
+// transaction with those that came at the same time, whose rows nobody else touches: so nodes hardly wait. Later, reports
+// are folded into sums, by one process at a time.
 package ledger
 
 import (
@@ -50,10 +50,10 @@ func New(s *store.Store) *Ledger { return &Ledger{store: s, now: time.Now} }
 func check(node string, r *wire.Report) error {
 	refuse := func(why string) error { return fmt.Errorf("ledger: %w: %s", ErrReport, why) }
 	switch {
-	case node == "" || len(node) > maxName:
-		return refuse("the node has no name, or one that is too long")
-	case r.Incarnation == "" || len(r.Incarnation) > maxName:
-		return refuse("the incarnation is empty or too long")
+	case node == "" || len(node) > maxName || !isText(node): // others' reports are booked with it: it must not fail
+		return refuse("the node has no name, or one that is too long or no text")
+	case r.Incarnation == "" || len(r.Incarnation) > maxName || !isText(r.Incarnation):
+		return refuse("the incarnation is empty, too long or no text")
 	case r.Seq < 1:
 		return refuse("reports are numbered from 1")
 	case len(r.Usage) > maxRows:

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -65,6 +66,7 @@ func TestBookRefusesNonsense(t *testing.T) {
 	}
 	for name, r := range map[string]*wire.Report{
 		"no incarnation": {Seq: 1},
+		"bad life":       {Incarnation: "a\x00", Seq: 1},
 		"seq 0":          report(0),
 		"too many rows":  report(1, make([]wire.Usage, maxRows+1)...),
 		"negative":       bad(func(u *wire.Usage) { u.CostNano = -1 }),
@@ -78,8 +80,46 @@ func TestBookRefusesNonsense(t *testing.T) {
 		_, err := l.Book(t.Context(), "a", r)
 		assert.ErrorIs(t, err, ErrReport, name)
 	}
-	_, err := l.Book(t.Context(), "", report(1))
-	require.ErrorIs(t, err, ErrReport)
+	for _, node := range []string{"", "a\x00", "\xff", strings.Repeat("n", maxName+1)} {
+		_, err := l.Book(t.Context(), node, report(1))
+		require.ErrorIs(t, err, ErrReport, "%q", node)
+	}
+}
+
+// Reports are booked together, and what is wrong with one is not the others' fault.
+func TestBookAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, l *Ledger) {
+		var nodes sync.WaitGroup
+		for n := range 20 {
+			nodes.Go(func() {
+				name, first := fmt.Sprint("node-", n), int64(1)
+				want := error(nil)
+				r := report(1, row("1.0.0", 1))
+				switch n % 4 {
+				case 1:
+					r.Incarnation, want = "life\x00", ErrReport
+				case 2:
+					r.Seq, want, first = 7, ErrGap, 0
+				}
+				reply, err := l.Book(t.Context(), name, r)
+				assert.ErrorIs(t, err, want)
+				if want != ErrReport {
+					assert.Equal(t, first, reply.Seq)
+				}
+			})
+		}
+		nodes.Wait()
+		assert.Equal(t, int64(10), all(t, l)[0].Requests)
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := l.Book(gone, "late", report(1, row("1.0.0", 1)))
+		require.ErrorIs(t, err, context.Canceled)
+		reply, err := l.Book(t.Context(), "late", report(1, row("1.0.0", 1)))
+		require.NoError(t, err)
+		assert.Equal(t, int64(1), reply.Seq)
+		assert.Equal(t, int64(11), all(t, l)[0].Requests, "once, whether its sender waited or not")
+	})
 }
 
 func TestLastSeq(t *testing.T) {
