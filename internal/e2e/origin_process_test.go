@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ type originProcess struct {
 func startOrigin(t testing.TB, args ...string) *originProcess {
 	t.Helper()
 	o := &originProcess{folder: filepath.Join(t.TempDir(), "origin")}
-	o.args = append([]string{"origin", "--data", o.folder, "--listen", "127.0.0.1:0"}, args...)
+	o.args = append([]string{"origin", "--data", o.folder, "--listen", net.JoinHostPort(testkit.Loopback(), "0")}, args...)
 	o.start(t)
 	return o
 }

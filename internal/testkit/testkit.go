@@ -4,6 +4,7 @@ package testkit
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
@@ -75,11 +76,11 @@ func Eventually(t testing.TB, within time.Duration, check func() error) {
 	}
 }
 
-// FreeAddr returns a loopback address, host and port, at which nobody listens at the moment. Where the code under
-// test can listen on port 0, that is better: another process may take the port first.
+// FreeAddr returns a loopback address, host and port, at which nobody listens. Where a machine has more than one loopback
+// address, as Linux has, its host is one of its own: nobody else takes the port there before the code under test does.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(Loopback(), "0"))
 	if err != nil {
 		t.Fatalf("cannot find a free port: %v", err)
 	}
@@ -87,13 +88,13 @@ func FreeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// FreePort is the port of FreeAddr.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	addr := FreeAddr(t)
-	var port int
-	if _, err := fmt.Sscanf(addr, "127.0.0.1:%d", &port); err != nil {
-		t.Fatalf("cannot read the port of %s: %v", addr, err)
+// Loopback is a loopback IP address that hardly anybody else uses, or 127.0.0.1 on machines that have no other.
+func Loopback() string {
+	host := fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return "127.0.0.1"
 	}
-	return port
+	_ = l.Close()
+	return host
 }

@@ -97,5 +97,4 @@ func TestFreeAddrCanBeListenedOn(t *testing.T) {
 	l, err := net.Listen("tcp", FreeAddr(t))
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	assert.Positive(t, FreePort(t))
 }
