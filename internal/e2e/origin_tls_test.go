@@ -16,7 +16,7 @@ import (
 // startTLSOrigin runs an origin that speaks TLS only, and names itself localhost.
 func startTLSOrigin(t *testing.T) *originProcess {
 	t.Helper()
-	o := startOrigin(t, "--tls", "on", "--host", "localhost")
+	o := startOrigin(t, "--tls", "on", "--host", "localhost", "--listen", "127.0.0.1:0")
 	require.True(t, strings.HasPrefix(o.url, "https://"), o.url)
 	at, err := url.Parse(o.url)
 	require.NoError(t, err)
