@@ -33,8 +33,8 @@ setup: ## Install what the tests need, where it is missing and may be installed
 test: setup build vet fmt ## Run every test, then the libraries' again under the race detector
 	@$(GO) build -o bin/testsum ./internal/tools/testsum
 	@{ status=0; \
-	  $(GO) test -json -shuffle=on -timeout 8m ./... || status=1; \
-	  CGO_ENABLED=1 $(GO) test -json -race -short -timeout 8m $(RACE_PACKAGES) || status=1; \
+	  $(GO) test -json -shuffle=on -timeout 15m ./... || status=1; \
+	  CGO_ENABLED=1 $(GO) test -json -race -short -timeout 15m $(RACE_PACKAGES) || status=1; \
 	  exit $$status; \
 	} 2>&1 | bin/testsum
 

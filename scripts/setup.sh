@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # command:package pairs from Debian. The race detector needs a C compiler, the tests of the official JavaScript SDK
-# need Node, and those of the policy SDKs one compiler for each language.
-needed=(gcc:gcc node:nodejs npm:npm clang:clang wasm-ld:lld wat2wasm:wabt ldc2:ldc)
+# need Node, those of the policy SDKs one compiler for each language, those of browsers one of them.
+needed=(gcc:gcc node:nodejs npm:npm clang:clang wasm-ld:lld wat2wasm:wabt ldc2:ldc chromium:chromium)
 # Folders with a package-lock.json: the JavaScript SDKs' tests; AssemblyScript, Zig and QuickJS.
 locks=(internal/e2e/js bench/sim/testdata/js wasm/_toolchain)
 

@@ -187,4 +187,15 @@ var loads = []set{
 		load: drive.Options{Conns: 1000, Requests: 1000, Stream: true},
 		rows: []target{{what: "1,000 open streams, peak RSS", metric: peak, limit: 64}},
 	},
+	{
+		name: "idle", title: "9,000 streams that say nothing for 20 s", // a machine may let a process have no more than 20,000 descriptors
+		floor: "stream", peers: []string{"nginx", "haproxy"}, use: "stream",
+		model: "bench-idle", upstream: "sim;tokens=2;chunks=2;tps=0.05", distinct: 9000,
+		load: drive.Options{Conns: 9000, Requests: 9000, Stream: true},
+		rows: []target{
+			{what: "9,000 idle streams, peak RSS", metric: peak, limit: 242}, // 24 KB each, and the idle node
+			{what: "9,000 idle streams, peak RSS, against nginx (no target)", metric: peak, against: "nginx"},
+			{what: "9,000 idle streams, peak RSS, against HAProxy (no target)", metric: peak, against: "haproxy"},
+		},
+	},
 }

@@ -20,6 +20,7 @@ type answer struct {
 	stamps      []int   // where in body the stampSize digits of the creation time stand
 	stream      bool
 	in, out     int // tokens
+	thought     int // those of out that nobody sees
 	model       string
 	opts        settingsList
 }

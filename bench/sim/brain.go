@@ -30,6 +30,7 @@ type ask struct {
 	choices  int
 	max      int // tokens of one choice; 0 is unbounded
 	want     int // tokens of one choice, exactly; 0 leaves it to the brain
+	reasons  int // tokens of one choice that come before the others and are told in its usage only
 	pieces   int // content events of one choice of a stream; 0 is one per token
 	stops    []string
 	calls    []tool          // what must be called, in order; empty asks for text
@@ -47,12 +48,15 @@ type ask struct {
 func (a *ask) obey(own *settings) {
 	var byName settings
 	_ = byName.setAll(string(a.opts)) // checked when the name was read
-	a.want, a.pieces = byName.tokens, byName.chunks
+	a.want, a.pieces, a.reasons = byName.tokens, byName.chunks, byName.reasoning
 	if own.tokens > 0 {
 		a.want = own.tokens
 	}
 	if own.chunks > 0 {
 		a.pieces = own.chunks
+	}
+	if own.reasoning > 0 {
+		a.reasons = own.reasoning
 	}
 }
 
@@ -83,6 +87,7 @@ type reply struct {
 type choice struct {
 	thought     string
 	thoughtEnds []int
+	hidden      int // tokens of thought besides
 	text        string
 	ends        []int  // where each token of text ends
 	stop        string // the stop sequence that ended text
@@ -113,12 +118,16 @@ func think(a *ask, seed uint64) *reply {
 		if a.max > 0 {
 			limit = a.max
 		}
+		reasons := min(a.reasons, limit)
+		limit -= reasons
+		rep.thought += reasons
+		c.hidden = reasons
 		if a.thinks {
 			c.ponder(seed, limit)
 			limit -= len(c.thoughtEnds)
 			rep.thought += len(c.thoughtEnds)
 		}
-		rep.out += len(c.thoughtEnds) + c.answer(a, &r, i, limit)
+		rep.out += reasons + len(c.thoughtEnds) + c.answer(a, &r, i, limit)
 	}
 	return rep
 }

@@ -29,6 +29,7 @@ type turn struct {
 	set   settings
 	a     *answer
 	model string
+	talk  func(k *socket, ctx *fasthttp.RequestCtx) protocol // of a WebSocket's handshake
 
 	id      []byte // of the request, as the answer tells it
 	buf     []byte // the body with its stamps
@@ -38,6 +39,7 @@ type turn struct {
 	pending []byte // for Read: taken from the stream but not yet handed over
 	sent    int
 	state   State
+	stalled bool // on a WebSocket: no more is sent
 }
 
 var turns = sync.Pool{New: func() any { return new(turn) }}

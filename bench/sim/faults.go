@@ -39,6 +39,12 @@ var faultNames = [faultCount]string{
 
 func (f fault) String() string { return faultNames[f] }
 
+// refuses tells whether f can strike the handshake of a WebSocket: it decides the answer before anything is said.
+func (f fault) refuses() bool { return f > faultNone && f <= faultSlow }
+
+// spoils tells whether f leaves nothing of an answer whose status is good.
+func (f fault) spoils() bool { return f == faultError200 || f == faultEmpty || f == faultGarbage }
+
 func parseFault(s string) (fault, error) {
 	for i, name := range faultNames {
 		if name == s {
@@ -107,7 +113,9 @@ func (t *turn) error200() {
 	}
 	out := &answer{status: 200, contentType: t.a.contentType, stream: true}
 	out.body = t.d.appendStreamError(nil, nil, t.filled(f))
-	out.events = []event{{end: len(out.body)}}
+	if len(out.body) > 0 { // Gemini's Live says nothing, and closes
+		out.events = []event{{end: len(out.body)}}
+	}
 	t.a = out
 }
 

@@ -147,7 +147,7 @@ func (w *contentWriter) callPart(i, k int) {
 func (w *contentWriter) stream() {
 	for i := range w.reply.choices {
 		c := &w.reply.choices[i]
-		w.mused += len(c.thoughtEnds)
+		w.mused += c.hidden + len(c.thoughtEnds)
 		if w.ask.thinks && !w.ask.hidden {
 			w.chunk(i, "", len(c.thoughtEnds), func() { w.textPart(c.thought, `,"thought":true`) })
 		}

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -21,14 +23,15 @@ const (
 	StateFinished   State = "finished"    // answered to the end that was meant
 	StateClientGone State = "client_gone" // the client closed the connection first
 	StateCut        State = "cut"         // this server closed the connection, as a fault asked for
-	StateStopped    State = "stopped"     // this server was shut down first
+	StateStopped    State = "stopped"     // this server was shut down first, or a WebSocket had lived its time
+	StateCancelled  State = "cancelled"   // a turn on a WebSocket that its client ended without leaving
 )
 
 // Record is one request as the log keeps it.
 type Record struct {
 	Seq       uint64            `json:"seq"` // from 1, without gaps
 	Time      time.Time         `json:"time"`
-	Method    string            `json:"method"`
+	Method    string            `json:"method"` // MethodTurn for a turn on a WebSocket, whose handshake has a record of its own
 	Path      string            `json:"path"`
 	Query     string            `json:"query,omitempty"`
 	Conn      uint64            `json:"conn"`    // the number of the connection that it came on
@@ -84,12 +87,30 @@ func (l *requestLog) begin(ctx *fasthttp.RequestCtx, now time.Time) *Record {
 		Time: now, Method: string(ctx.Method()), Path: string(ctx.Path()), Query: queryOf(ctx),
 		Conn: ctx.ConnID(), Headers: headersOf(ctx), Body: append([]byte(nil), ctx.Request.Body()...), State: StateOpen,
 	}
+	l.keep(rec)
+	return rec
+}
+
+// beginTurn opens the record of a turn on the WebSocket whose handshake is given.
+func (l *requestLog) beginTurn(handshake *Record, body []byte, now time.Time) *Record {
+	if l == nil {
+		return nil
+	}
+	rec := &Record{
+		Time: now, Method: MethodTurn, Path: handshake.Path, Query: handshake.Query, Conn: handshake.Conn,
+		Headers: handshake.Headers, Body: bytes.Clone(body), State: StateOpen,
+	}
+	l.keep(rec)
+	return rec
+}
+
+// keep gives rec its number and its place.
+func (l *requestLog) keep(rec *Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seq++
 	rec.Seq = l.seq
 	l.ring[int(l.seq)%len(l.ring)] = rec
-	return rec
 }
 
 // update changes rec under the log's lock; a nil rec is not in the log.
@@ -138,6 +159,9 @@ var credentials = map[string]bool{
 	"proxy-authorization": true,
 }
 
+// realtimeSecret finds the keys that browsers show among sub-protocols.
+var realtimeSecret = regexp.MustCompile(regexp.QuoteMeta(realtimeKey) + `[^\s,]+`)
+
 // hashed is how the log shows a credential.
 func hashed(secret []byte) string {
 	sum := sha256.Sum256(secret)
@@ -163,6 +187,10 @@ func headersOf(ctx *fasthttp.RequestCtx) map[string]string {
 		value := string(v)
 		if credentials[name] {
 			value = hashed(v)
+		} else if name == "sec-websocket-protocol" {
+			value = realtimeSecret.ReplaceAllStringFunc(value, func(key string) string {
+				return realtimeKey + hashed([]byte(key[len(realtimeKey):]))
+			})
 		}
 		if before, twice := out[name]; twice {
 			value = before + ", " + value

@@ -256,8 +256,9 @@ func (a *answer) putUsage() {
 	a.putInt(a.out)
 	a.put(`,"total_tokens":`)
 	a.putInt(a.in + a.out)
-	a.put(`,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,` +
-		`"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`)
+	a.put(`,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":`)
+	a.putInt(a.thought)
+	a.put(`,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`)
 }
 
 // putLogprob appends one token's log probability with top alternatives; all follow from the token alone.

@@ -9,9 +9,28 @@ import (
 // planResponses answers POST /v1/responses.
 var planResponses = planText(bodyModel, readResponses, writeResponse)
 
+// planWarmUp answers what a WebSocket sends ahead of a question: with a response that says nothing and costs nothing.
+var planWarmUp = planText(bodyModel, readResponses, writeWarmUp)
+
+func newResponseWriter(q *query, out *answer, a *ask, rep *reply) responseWriter {
+	return responseWriter{answer: out, ask: a, choice: &rep.choices[0], id: rep.id.hex("resp_", 48), ids: rep.id,
+		told: appendTold(nil, q.body)}
+}
+
+func writeWarmUp(q *query, out *answer, a *ask, rep *reply) {
+	w := newResponseWriter(q, out, a, rep)
+	w.in, w.out, w.silent = 0, 0, true
+	w.choice.finish = finishStop
+	for _, told := range [...]struct{ event, status string }{{"response.created", inProgress}, {"response.completed", completed}} {
+		w.event(told.event)
+		w.put(`,"response":`)
+		w.response(told.status)
+		w.close(0)
+	}
+}
+
 func writeResponse(q *query, out *answer, a *ask, rep *reply) {
-	w := responseWriter{answer: out, ask: a, choice: &rep.choices[0], id: rep.id.hex("resp_", 48), ids: rep.id}
-	w.told = appendTold(nil, q.body)
+	w := newResponseWriter(q, out, a, rep)
 	if a.stream {
 		w.stream()
 	} else {
@@ -25,7 +44,7 @@ func readResponses(q *query, a *ask, p *prompt) *failure {
 		p.label("system")
 		p.add(instructions)
 	}
-	if before := v.GetStringBytes("previous_response_id"); before != nil {
+	if before := v.GetStringBytes("previous_response_id"); before != nil && !q.recalled {
 		p.label(string(before))
 	}
 	asked, f := readInput(v, p, a)
@@ -158,7 +177,8 @@ type responseWriter struct {
 	id     string
 	ids    rng // draws the items' ids
 	told   []byte
-	seq    int // the next event's sequence_number
+	seq    int  // the next event's sequence_number
+	silent bool // it has no output
 }
 
 const (
@@ -199,7 +219,7 @@ func (w *responseWriter) response(status string) {
 	w.put(`,"service_tier":"default"`)
 	w.body = append(w.body, w.told...)
 	w.put(`,"output":[`)
-	if status != inProgress {
+	if status != inProgress && !w.silent {
 		w.output()
 	}
 	w.put(`],"usage":`)
@@ -216,7 +236,9 @@ func (w *responseWriter) usage() {
 	w.putInt(w.in)
 	w.put(`,"input_tokens_details":{"cached_tokens":0},"output_tokens":`)
 	w.putInt(w.out)
-	w.put(`,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":`)
+	w.put(`,"output_tokens_details":{"reasoning_tokens":`)
+	w.putInt(w.thought)
+	w.put(`},"total_tokens":`)
 	w.putInt(w.in + w.out)
 	w.put("}")
 }

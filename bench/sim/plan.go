@@ -7,6 +7,8 @@ type query struct {
 	body *fastjson.Value
 	own  *settings // from the request's headers
 	arg  string    // what the path or a header says besides: Gemini's model, Anthropic's version
+
+	recalled bool // the input holds what previous_response_id stands for
 }
 
 // planner answers one kind of request.
@@ -25,7 +27,7 @@ func planText(name func(q *query) (string, settingsList, *failure), read reader,
 		}
 		a.obey(q.own)
 		rep := think(a, b.seed)
-		out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, model: a.model, opts: a.opts}
+		out := &answer{status: 200, contentType: typeJSON, in: rep.in, out: rep.out, thought: rep.thought, model: a.model, opts: a.opts}
 		if a.stream {
 			out.stream, out.contentType = true, typeEvents
 		}

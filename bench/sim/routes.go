@@ -4,9 +4,12 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/wedge-proxy/wedge/internal/websockets"
 )
 
-// route is one endpoint: plan for JSON requests whose answers depend on nothing else, serve for the others.
+// route is one endpoint: plan for JSON requests whose answers depend on nothing else, serve for the others. Where
+// serve's answer is 101, socket is what is spoken then.
 type route struct {
 	method  string
 	path    string // without an id; a path that ends in "/" takes what follows it as its argument
@@ -14,6 +17,8 @@ type route struct {
 	dialect dialect
 	plan    planner
 	serve   func(s *Server, ctx *fasthttp.RequestCtx, arg string) (*answer, *failure)
+	socket  func(k *socket, ctx *fasthttp.RequestCtx) protocol
+	late    bool // the key is checked on the socket
 
 	from func(ctx *fasthttp.RequestCtx) bool // tells the clients it is for; nil is all
 }
@@ -23,6 +28,7 @@ func endpoints() []route {
 	routes := geminiRoutes("/v1beta/models", nil)
 	routes = append(routes, geminiRoutes("/v1/models", hasGoogleKey)...)
 	routes = append(routes, anthropicRoutes()...)
+	routes = append(routes, socketRoutes()...)
 	return append(routes, openaiRoutes()...)
 }
 
@@ -49,6 +55,26 @@ func anthropicRoutes() []route {
 		{method: "GET", path: "/v1/models", from: hasVersion, dialect: anthropic{}, serve: serveAnthropicModels},
 		{method: "GET", path: "/v1/models/", from: hasVersion, dialect: anthropic{}, serve: serveAnthropicModel},
 	}
+}
+
+// socketRoutes lists what is spoken on WebSockets.
+func socketRoutes() []route {
+	routes := []route{
+		{method: "GET", path: "/v1/responses", from: websockets.Asked, dialect: openaiResponses{}, serve: serveSocket,
+			socket: newResponsesTalk},
+		{method: "GET", path: "/v1/realtime", from: websockets.Asked, dialect: openaiRealtime{}, serve: serveRealtime,
+			socket: newRealtimeTalk},
+	}
+	for _, version := range [...]string{"v1", "v1beta", "v1alpha"} {
+		routes = append(routes, route{method: "GET", path: "/ws/google.ai.generativelanguage." + version + ".GenerativeService.BidiGenerateContent",
+			from: websockets.Asked, dialect: gemini{}, serve: serveSocket, socket: newLiveTalk, late: true})
+	}
+	return routes
+}
+
+// serveSocket accepts a WebSocket.
+func serveSocket(*Server, *fasthttp.RequestCtx, string) (*answer, *failure) {
+	return &answer{status: fasthttp.StatusSwitchingProtocols}, nil
 }
 
 func openaiRoutes() []route {

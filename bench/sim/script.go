@@ -9,21 +9,40 @@ import (
 
 // Step is one line of a script: how the next requests that match it are answered.
 type Step struct {
-	Fail  string `json:"fail"`            // a fault, or "" for a good answer
-	Count int    `json:"count,omitempty"` // requests it lasts for; 0 is one, -1 is until the script is deleted
-	Model string `json:"model,omitempty"` // only requests for this model
-	Path  string `json:"path,omitempty"`  // only requests whose path begins with it, of any method; "" is every POST
-	Set   string `json:"set,omitempty"`   // further settings: "fail_after=3;ttft=50ms"
+	Fail   string `json:"fail"`             // a fault, or "" for a good answer
+	Count  int    `json:"count,omitempty"`  // requests it lasts for; 0 is one, -1 is until the script is deleted
+	Model  string `json:"model,omitempty"`  // only requests for this model
+	Path   string `json:"path,omitempty"`   // only requests whose path begins with it
+	Method string `json:"method,omitempty"` // only these; MethodTurn is turns on WebSockets, GET their handshakes, too
+	Set    string `json:"set,omitempty"`    // further settings: "fail_after=3;ttft=50ms"
 }
 
-func (st *Step) matches(method, path, model string) bool {
-	if st.Model != "" && st.Model != model {
+// MethodTurn stands for the method, in the log and in scripts, of a turn on a WebSocket: of what is asked and answered
+// there like one POST.
+const MethodTurn = "WS"
+
+// wanted is what a script sees of a request.
+type wanted struct {
+	method, path, model string
+	handshake           bool // of a WebSocket
+}
+
+// asks tells whether something is to be thought about: such requests fail where nobody says which.
+func (w *wanted) asks() bool { return w.method == "POST" || w.method == MethodTurn }
+
+// matches tells whether the step is for a request. A step with neither path nor method is for those that ask. One that
+// does not name a handshake's method is for a handshake only if its fault can refuse one, so that the others wait for a turn.
+func (st *Step) matches(w *wanted) bool {
+	switch {
+	case st.Model != "" && st.Model != w.model, st.Method != "" && st.Method != w.method, !strings.HasPrefix(w.path, st.Path):
 		return false
+	case st.Method != "":
+		return true
+	case w.handshake:
+		f, _ := parseFault(st.Fail) // checked when the step came
+		return st.Path != "" && f.refuses()
 	}
-	if st.Path != "" {
-		return strings.HasPrefix(path, st.Path)
-	}
-	return method == "POST"
+	return st.Path != "" || w.asks()
 }
 
 // script is the steps still to come.
@@ -71,7 +90,7 @@ func (sc *script) pending() []Step {
 }
 
 // take uses up one request of the first step that matches.
-func (sc *script) take(method, path, model string) (Step, bool) {
+func (sc *script) take(what wanted) (Step, bool) {
 	if !sc.some.Load() {
 		return Step{}, false
 	}
@@ -79,7 +98,7 @@ func (sc *script) take(method, path, model string) (Step, bool) {
 	defer sc.mu.Unlock()
 	for i := range sc.steps {
 		st := sc.steps[i]
-		if !st.matches(method, path, model) {
+		if !st.matches(&what) {
 			continue
 		}
 		if st.Count > 0 {

@@ -5,6 +5,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"fmt"
@@ -31,6 +32,7 @@ type Options struct {
 	APIKey          string        // the key that a request must show; "" asks for none
 	LogSize         int           // requests that the log keeps; 0 keeps none
 	MaxBody         int           // bytes of a request's body; 0 is 64 MiB
+	SocketLife      time.Duration // after which a WebSocket is closed; 0 is an hour
 }
 
 const (
@@ -52,6 +54,8 @@ type Server struct {
 	script   script
 	stats    counters
 	waiters  waiters
+	sockets  sockets
+	kept     responseStore
 	files    fileStore
 	parsers  fastjson.ParserPool
 	serial   atomic.Uint64 // of request ids
@@ -74,17 +78,20 @@ func New(o Options) (*Server, error) {
 	if o.FailRate < 0 || o.FailRate > 1 {
 		return nil, fmt.Errorf("cannot fail at a rate of %v: it must be from 0 to 1", o.FailRate)
 	}
-	if o.Latency < 0 || o.TTFT < 0 || o.TokensPerSecond < 0 {
-		return nil, fmt.Errorf("cannot answer before the request: latency, time to first token and tokens per second must not be negative")
+	if o.Latency < 0 || o.TTFT < 0 || o.TokensPerSecond < 0 || o.SocketLife < 0 {
+		return nil, fmt.Errorf("cannot answer before the request: latency, time to first token, tokens per second and a socket's life must not be negative")
 	}
 	s.defaults = settings{
 		ttft: o.TTFT, latency: o.Latency, tps: o.TokensPerSecond, failAfter: -1, failDelay: defaultFailDelay,
-		retry: defaultRetry,
+		retry: defaultRetry, life: cmp.Or(o.SocketLife, defaultLife), closeCode: defaultCloseCode,
 	}
-	maxBody := o.MaxBody
-	if maxBody <= 0 {
-		maxBody = defaultMaxBody
-	}
+	s.sockets.init()
+	s.listen(cmp.Or(max(o.MaxBody, 0), defaultMaxBody))
+	return s, nil
+}
+
+// listen prepares the HTTP server for bodies of at most maxBody bytes.
+func (s *Server) listen(maxBody int) {
 	s.http = fasthttp.Server{
 		Handler:            s.handle,
 		Name:               "wedge-sim",
@@ -98,7 +105,6 @@ func New(o Options) (*Server, error) {
 		// Connections that break are this server's trade, not news.
 		Logger: log.New(io.Discard, "", 0),
 	}
-	return s, nil
 }
 
 // Handler is the server's handler, for a fasthttp server of one's own.
@@ -125,21 +131,31 @@ func (s *Server) Listen() (net.Listener, error) {
 	return ln, nil
 }
 
-// Shutdown stops listening, ends what stalls, and waits for the answers under way; when ctx ends it closes
-// those as well.
+// Shutdown stops listening, ends what stalls, and waits for the answers under way, also on WebSockets, which are
+// closed with "going away" then; when ctx ends it closes those as well.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.waiters.drain()
-	err := s.http.ShutdownWithContext(ctx)
+	s.sockets.drain()
+	err := s.ended(ctx)
 	if err == nil {
 		return nil
 	}
 	s.waiters.stop()
+	s.sockets.stop()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if s.http.ShutdownWithContext(grace) == nil {
+	if s.ended(grace) == nil {
 		return nil
 	}
 	return fmt.Errorf("cannot end all answers of the simulated provider in time: %w", err)
+}
+
+// ended waits until nothing is answered any more.
+func (s *Server) ended(ctx context.Context) error {
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return err
+	}
+	return s.sockets.wait(ctx)
 }
 
 // Requests returns the requests that the log holds, oldest first.
@@ -165,6 +181,10 @@ func (s *Server) appendRequestID(dst []byte) []byte {
 
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	if uri := ctx.RequestURI(); bytes.HasPrefix(uri, []byte("//")) {
+		// Gemini's SDK for JavaScript asks for //ws/…, and fasthttp would take that for a host.
+		ctx.Request.SetRequestURI(string(uri[1:]))
+	}
 	if bytes.HasPrefix(ctx.Path(), []byte(controlPrefix)) {
 		s.control(ctx)
 		return
@@ -174,6 +194,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.stats.openRequests.Add(1)
 	t.rec = s.log.begin(ctx, t.start)
 	t.prepare()
+	if t.a.status == fasthttp.StatusSwitchingProtocols && t.set.fault != faultRefused {
+		t.upgrade()
+		return
+	}
 	t.deliver()
 }
 
@@ -184,10 +208,11 @@ func (t *turn) prepare() {
 	special, f := readHeaders(ctx, &t.own)
 	rt, arg, routeFailure := s.route(ctx)
 	t.d = rt.dialect
+	if f == nil && !rt.late {
+		f = s.keyFailure(t.d, ctx)
+	}
 	switch {
 	case f != nil:
-	case !s.authorized(t):
-		f = unauthorized(t)
 	case routeFailure != nil:
 		f = routeFailure
 	default:
@@ -196,8 +221,15 @@ func (t *turn) prepare() {
 	if f != nil {
 		t.fail(f)
 	}
-	if f := t.settle(special); f != nil {
-		t.fail(f)
+	t.talk = rt.socket
+	t.settle(wanted{string(ctx.Method()), string(ctx.Path()), t.a.model, t.a.status == fasthttp.StatusSwitchingProtocols})
+	if special {
+		if _, f := readHeaders(ctx, &t.set); f != nil {
+			t.fail(f)
+		}
+	}
+	if t.a.status == fasthttp.StatusSwitchingProtocols && !t.set.fault.refuses() {
+		t.set.fault = faultNone // it is for what is said on the socket
 	}
 	t.model = t.a.model // a spoilt answer has none
 	t.spoil()
@@ -237,26 +269,21 @@ func (s *Server) planJSON(p *fastjson.Parser, rt *route, body []byte, q *query) 
 	return rt.plan(&s.brain, q)
 }
 
-// settle merges t's settings from all their sources and draws its fault.
-func (t *turn) settle(special bool) *failure {
+// settle merges t's settings from all their sources but the headers, and draws its fault.
+func (t *turn) settle(what wanted) {
 	s := t.s
 	t.set = s.defaults
 	// Steps and names were checked when they came, and once more they cannot fail.
-	step, scripted := s.script.take(string(t.ctx.Method()), string(t.ctx.Path()), t.a.model)
+	step, scripted := s.script.take(what)
 	if scripted {
 		_ = t.set.set("fail", step.Fail)
 		_ = t.set.setAll(step.Set)
-	} else if s.opts.FailRate > 0 && t.ctx.IsPost() && s.draw() < s.opts.FailRate {
+	} else if s.opts.FailRate > 0 && what.asks() && s.draw() < s.opts.FailRate {
 		t.set.fault = s.rateFail
 	}
 	if t.a.opts != "" {
 		_ = t.set.setAll(string(t.a.opts))
 	}
-	if special {
-		_, f := readHeaders(t.ctx, &t.set)
-		return f
-	}
-	return nil
 }
 
 func (s *Server) draw() float64 {
@@ -276,15 +303,19 @@ func readHeaders(ctx *fasthttp.RequestCtx, set *settings) (special bool, f *fail
 	return special, f
 }
 
-func (s *Server) authorized(t *turn) bool {
-	return s.opts.APIKey == "" || subtle.ConstantTimeCompare(t.d.credential(t.ctx), []byte(s.opts.APIKey)) == 1
-}
-
-func unauthorized(t *turn) *failure {
-	if len(t.d.credential(t.ctx)) == 0 {
-		return &t.d.manners().noKey
+// keyFailure is what is wrong with the key that a request shows, nil if nothing is.
+func (s *Server) keyFailure(d dialect, ctx *fasthttp.RequestCtx) *failure {
+	if s.opts.APIKey == "" {
+		return nil
 	}
-	return &t.d.manners().wrongKey
+	key := d.credential(ctx)
+	switch {
+	case subtle.ConstantTimeCompare(key, []byte(s.opts.APIKey)) == 1:
+		return nil
+	case len(key) == 0:
+		return &d.manners().noKey
+	}
+	return &d.manners().wrongKey
 }
 
 // begun books what is known of t before its first byte.
@@ -305,9 +336,13 @@ func (s *Server) begun(t *turn) {
 // end books the rest of t.
 func (s *Server) end(t *turn) {
 	s.stats.openRequests.Add(-1)
-	if t.state == StateFinished {
+	switch t.state {
+	case StateFinished:
 		s.stats.tokensIn.Add(uint64(t.a.in))
 		s.stats.tokensOut.Add(uint64(t.a.out))
+	case StateCancelled:
+		s.stats.tokensIn.Add(uint64(t.a.in))
+		s.stats.tokensOut.Add(uint64(t.tokens))
 	}
 	s.stats.bytesSent.Add(uint64(t.sent))
 	if t.state == StateClientGone {
@@ -320,7 +355,7 @@ func (s *Server) end(t *turn) {
 	s.log.update(t.rec, func(r *Record) {
 		r.State, r.BytesSent, r.Ended = t.state, t.sent, &now
 		if t.a.stream && t.state != StateFinished { // what a provider bills: it stops when nobody listens
-			r.TokensOut = min(t.tokens, r.TokensOut)
+			r.TokensOut = min(t.tokens+t.a.thought, r.TokensOut)
 		}
 	})
 }

@@ -16,19 +16,24 @@ type settings struct {
 	tps       float64
 	chunks    int
 	tokens    int
+	reasoning int
 	flushEach bool
 	fault     fault
 	failAfter int           // content events before a fault in mid-stream; -1 is half of them
 	failDelay time.Duration // before the first byte under slow
 	retry     time.Duration // what a 429 tells
+	life      time.Duration // of a WebSocket, from its handshake
+	closeCode int           // with which cut-clean closes a WebSocket
 	explicit  bool          // fault was asked for by this very request
 }
 
 const (
 	defaultFailDelay = 30 * time.Second
 	defaultRetry     = time.Second
+	defaultLife      = time.Hour
+	defaultCloseCode = 1011 // an internal error
 	headerPrefix     = "X-Sim-"
-	settingNames     = "ttft, latency, tps, chunks, tokens, flush, fail, fail_after, fail_delay, retry_after"
+	settingNames     = "ttft, latency, tps, chunks, tokens, reasoning, flush, fail, fail_after, fail_delay, retry_after, life, close_code"
 )
 
 // set changes the setting key. Values are those of the command line: 50ms, 20, event.
@@ -44,6 +49,8 @@ func (s *settings) set(key, value string) (err error) {
 		s.chunks, err = count(value)
 	case "tokens":
 		s.tokens, err = count(value)
+	case "reasoning":
+		s.reasoning, err = count(value)
 	case "flush":
 		s.flushEach = value == "event"
 	case "fail":
@@ -55,6 +62,10 @@ func (s *settings) set(key, value string) (err error) {
 		s.failDelay, err = duration(value)
 	case "retry_after":
 		s.retry, err = duration(value)
+	case "life":
+		s.life, err = duration(value)
+	case "close_code":
+		s.closeCode, err = closeCode(value)
 	default:
 		return fmt.Errorf("no setting is named %q; use one of %s", key, settingNames)
 	}
@@ -80,6 +91,15 @@ func count(s string) (int, error) {
 	return n, nil
 }
 
+// closeCode reads the status of a WebSocket's close frame; those that must not be sent are refused.
+func closeCode(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1000 || n > 4999 || n >= 1004 && n <= 1006 || n >= 1015 && n < 3000 {
+		return 0, fmt.Errorf("it must be a code that a close frame may carry: 1000 to 1014 but for 1004 to 1006, or 3000 to 4999")
+	}
+	return n, nil
+}
+
 // setAll applies "key=value;key=value".
 func (s *settings) setAll(list string) error {
 	for list != "" {
@@ -101,6 +121,10 @@ func (s *settings) setHeader(key, value []byte) (ours bool, err error) {
 	if len(key) <= len(headerPrefix) || !bytes.EqualFold(key[:len(headerPrefix)], []byte(headerPrefix)) {
 		return false, nil
 	}
-	name := strings.ReplaceAll(strings.ToLower(string(key[len(headerPrefix):])), "-", "_")
-	return true, s.set(name, string(value))
+	return true, s.set(settingName(key), string(value))
+}
+
+// settingName is the setting that a header is about.
+func settingName(header []byte) string {
+	return strings.ReplaceAll(strings.ToLower(string(header[len(headerPrefix):])), "-", "_")
 }

@@ -15,6 +15,8 @@ type Stats struct {
 	OpenStreams     int64             `json:"open_streams"`
 	Connections     uint64            `json:"connections"` // distinct ones, ever
 	OpenConnections int64             `json:"open_connections"`
+	Sockets         uint64            `json:"sockets"` // WebSockets, ever
+	OpenSockets     int64             `json:"open_sockets"`
 	ClientGone      uint64            `json:"client_gone"`
 	TokensIn        uint64            `json:"tokens_in"`
 	TokensOut       uint64            `json:"tokens_out"`
@@ -25,12 +27,13 @@ type Stats struct {
 // counters are Stats while they count.
 type counters struct {
 	requests, streams, connections, clientGone atomic.Uint64
-	tokensIn, tokensOut, bytesSent             atomic.Uint64
+	tokensIn, tokensOut, bytesSent, sockets    atomic.Uint64
 	openRequests, openStreams, openConnections atomic.Int64
+	openSockets                                atomic.Int64
 	faults                                     [faultCount]atomic.Uint64
 }
 
-// connState counts connections for fasthttp.
+// connState counts connections for fasthttp. One that becomes a WebSocket is counted out by that.
 func (c *counters) connState(_ net.Conn, state fasthttp.ConnState) {
 	switch state {
 	case fasthttp.StateNew:
@@ -45,6 +48,7 @@ func (c *counters) snapshot() Stats {
 	out := Stats{
 		Requests: c.requests.Load(), Streams: c.streams.Load(), OpenRequests: c.openRequests.Load(),
 		OpenStreams: c.openStreams.Load(), Connections: c.connections.Load(), OpenConnections: c.openConnections.Load(),
+		Sockets: c.sockets.Load(), OpenSockets: c.openSockets.Load(),
 		ClientGone: c.clientGone.Load(), TokensIn: c.tokensIn.Load(), TokensOut: c.tokensOut.Load(),
 		BytesSent: c.bytesSent.Load(), Faults: map[string]uint64{},
 	}

@@ -37,6 +37,16 @@ One request can choose for itself, in its headers or behind its model's name:
   {"model": "any-name;ttft=50ms;tps=20;chunks=64;fail=429"}
   POST /v1beta/models/any-name;ttft=50ms:generateContent
 
+WebSockets: OpenAI's Responses (GET /v1/responses) and Realtime (GET /v1/realtime), and Gemini's Live
+(GET /ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent, whose failures close the connection).
+What is louder than silence is taken for speech, and silence after it ends a turn where turn detection is on; what is
+said follows from the sound's bytes. Sound costs tokens by its length: one for each 100 ms heard, two for each spoken.
+Each turn there is paced, fails and is logged like one POST, with WS for its method. The handshake's headers are for all
+turns; faults that need no answer to strike, from refused to slow, strike the handshake instead. In scripts
+{"fail":"503","path":"/v1/responses"} refuses a handshake, {"fail":"503","method":"WS"} answers a turn with that error,
+cut leaves without a close frame, cut-clean closes with close_code, and life=10s ends the connection after that time:
+  curl localhost:9090/sim/script -d '[{"fail":"cut-clean","method":"WS","set":"fail_after=3;close_code=1011"}]'
+
 Examples:
   wedge sim
   wedge sim --listen 127.0.0.1:0 --ttft 200ms --tokens-per-second 50

@@ -24,10 +24,13 @@ const (
 	sqlite    = "modernc.org/sqlite"
 	testifyMo = "github.com/stretchr/testify"
 	wazero    = "github.com/tetratelabs/wazero"
+	xcrypto   = "golang.org/x/crypto"
+	xhttp2    = "golang.org/x/net/http2"
 	xsync     = "golang.org/x/sync"
 	xsys      = "golang.org/x/sys"
 	xxhash    = "github.com/cespare/xxhash/v2"
 	yaml      = "go.yaml.in/yaml/v3"
+	coder     = "github.com/coder/websocket"
 )
 
 // drivers are the technologies behind contracts. The request path meets them only as interfaces.
@@ -42,6 +45,7 @@ var ladder = map[string]row{
 	"internal/bytesx":     {rung: 0},
 	"internal/invariants": {rung: 0},
 	"internal/jsonscan":   {rung: 0},
+	"internal/websockets": {rung: 0, modules: []string{fasthttp, coder}},
 	"internal/obs":        {rung: 0, modules: []string{promlib, promtext}},
 	"internal/testkit":    {rung: 0, modules: []string{goleak}, testOnly: true},
 	"internal/tokens":     {rung: 0},
@@ -67,7 +71,7 @@ var ladder = map[string]row{
 	"proxy/cache":             {rung: 2, modules: []string{xxhash}},
 	"proxy/cache/semantic":    {rung: 2},
 	"proxy/cache/prefix":      {rung: 2, modules: []string{xxhash}},
-	"proxy/budget":            {rung: 2},
+	"proxy/budget":            {rung: 2, modules: []string{xsys}},
 	"proxy/price":             {rung: 2, also: []string{"internal/prices"}},
 	"proxy/rate":              {rung: 2},
 	"proxy/uplink":            {rung: 2, modules: []string{xsync}},
@@ -85,7 +89,7 @@ var ladder = map[string]row{
 	"policy/cases":            {rung: 2},
 	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash}},
 
-	"proxy":          {rung: 3, modules: []string{fasthttp, xxhash}, never: drivers},
+	"proxy":          {rung: 3, modules: []string{coder, fasthttp, xhttp2, xxhash}, never: drivers},
 	"origin/vault":   {rung: 3, never: []string{"proxy", "bench", wazero}},
 	"origin/invoice": {rung: 1, never: []string{"proxy", "bench", wazero}},
 	"origin/ledger":  {rung: 3, never: []string{"proxy", "bench", wazero}},
@@ -94,7 +98,7 @@ var ladder = map[string]row{
 	"origin/control": {rung: 3, also: []string{"origin/vault", "origin/ledger"}, modules: []string{semver, yaml}, never: []string{"proxy", "bench", wazero}},
 	"origin/api":     {rung: 4, modules: []string{yaml}, never: []string{"proxy", "bench", wazero}},
 	"origin":         {rung: 4, also: []string{"origin/api"}, modules: []string{xsync}, never: []string{"proxy", "bench", wazero}},
-	"bench/sim":      {rung: 3, modules: []string{fasthttp, fastjson, xsys, xxhash}, never: []string{"proxy", "origin"}},
+	"bench/sim":      {rung: 3, modules: []string{coder, fasthttp, fastjson, xsys, xxhash}, never: []string{"proxy", "origin"}},
 
 	"internal/cli": {rung: 4, modules: []string{yaml}, never: []string{"proxy", "origin", "bench", wazero}},
 
@@ -110,7 +114,7 @@ var ladder = map[string]row{
 	"bench/floor":            {rung: 5, modules: []string{fasthttp, xxhash}},
 	"bench/guard":            {rung: 5},
 	"bench/load":             {rung: 5},
-	"cmd/wedge":              {rung: 5, modules: []string{fasthttp, kong, xsync, yaml}},
+	"cmd/wedge":              {rung: 5, modules: []string{fasthttp, kong, xcrypto, xsync, yaml}},
 	"internal/e2e":           {rung: 5},
 	"internal/e2e/sdk":       {rung: 5},
 	"internal/tools/o200k":   {rung: 5},

@@ -81,3 +81,67 @@ test('models are listed', async () => {
   for await (const model of await client().list()) names.push(model.name);
   assert.ok(names.includes('models/sim-small'));
 });
+
+// converse opens a Live session; until hears up to the message for which last is true.
+async function converse(t, config) {
+  const heard = [];
+  let wake = () => {};
+  const tell = (what) => { heard.push(what); wake(); };
+  const session = await new GoogleGenAI({ apiKey: 'test', httpOptions: { baseUrl: url } }).live.connect({
+    model: 'gemini-live', config, callbacks: { onmessage: tell, onclose: ({ code, reason }) => tell({ closed: { code, reason } }) },
+  });
+  t.after(() => session.close());
+  const until = async (last) => {
+    const all = [];
+    for (;;) {
+      while (!heard.length) await new Promise((resolve) => { wake = resolve; });
+      all.push(heard.shift());
+      if (last(all.at(-1))) return all;
+      assert.ok(!all.at(-1).closed, JSON.stringify(all.at(-1)));
+    }
+  };
+  return { session, until };
+}
+
+const turnComplete = ({ serverContent }) => serverContent?.turnComplete;
+const liveText = (all) => all.map(({ serverContent }) => serverContent?.modelTurn?.parts[0].text ?? '').join('');
+
+test('a Live session says what a POST says', async (t) => {
+  const declaration = { name: 'get_weather', parametersJsonSchema: weather };
+  const tools = [{ functionDeclarations: [declaration] }];
+  const { session, until } = await converse(t, { responseModalities: ['TEXT'], tools });
+  session.sendClientContent({ turns: 'One' });
+  const all = await until(turnComplete);
+  const whole = await client().generateContent({ ...ask('One', { tools }), model: 'gemini-live' });
+  assert.equal(liveText(all), whole.text);
+  const { usageMetadata } = all.at(-1);
+  assert.equal(usageMetadata.promptTokenCount, whole.usageMetadata.promptTokenCount);
+  assert.equal(usageMetadata.responseTokenCount, whole.usageMetadata.candidatesTokenCount);
+
+  session.sendClientContent({ turns: 'Call get_weather for Paris' });
+  const [{ toolCall }] = await until((message) => message.toolCall);
+  checkWeather(toolCall.functionCalls[0].args);
+  const { id, name } = toolCall.functionCalls[0];
+  session.sendToolResponse({ functionResponses: [{ id, name, response: { output: 'rain' } }] });
+  assert.ok(liveText(await until(turnComplete)));
+
+  await script({ fail: '503', method: 'WS' });
+  session.sendClientContent({ turns: 'Two' });
+  const [{ closed }] = await until((message) => message.closed);
+  assert.equal(closed.code, 1011);
+  assert.match(closed.reason, /unavailable/);
+});
+
+test('a Live session hears when a turn is over, and speaks', async (t) => {
+  const { session, until } = await converse(t, { responseModalities: ['AUDIO'], inputAudioTranscription: {}, outputAudioTranscription: {} });
+  for (const sample of [16, 0]) {
+    session.sendRealtimeInput({ audio: { data: Buffer.alloc(32 * 500, sample).toString('base64'), mimeType: 'audio/pcm;rate=16000' } });
+  }
+  const all = (await until(turnComplete)).filter(({ serverContent }) => serverContent);
+  assert.ok(all[0].serverContent.inputTranscription.text);
+  const { usageMetadata } = all.at(-1);
+  assert.deepEqual(usageMetadata.promptTokensDetails.find(({ modality }) => modality === 'AUDIO'), { modality: 'AUDIO', tokenCount: 10 });
+  const sound = all.map(({ serverContent }) => serverContent.modelTurn?.parts[0].inlineData.data ?? '');
+  const bytes = sound.reduce((sum, data) => sum + Buffer.from(data, 'base64').length, 0);
+  assert.deepEqual(usageMetadata.responseTokensDetails, [{ modality: 'AUDIO', tokenCount: bytes / 2400 }]);
+});
