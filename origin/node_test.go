@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/wedge-proxy/wedge/origin/api"
 	"github.com/wedge-proxy/wedge/origin/fleet"
 	"github.com/wedge-proxy/wedge/origin/ledger"
+	"github.com/wedge-proxy/wedge/origin/spend"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -230,6 +232,12 @@ func fromInvitationToReport(t *testing.T, r *running) {
 	}
 	report.Seq = 3
 	assert.Equal(t, http.StatusConflict, n.post(wire.PathReport, report, nil), "reports are missing")
+	flawed := wire.Report{Session: n.session, Incarnation: "flawed", Seq: 1, Usage: []wire.Usage{{Hour: -1, Model: "m", Version: "1.0.0", CostNano: -1}}}
+	require.Equal(t, http.StatusOK, n.post(wire.PathReport, flawed, &reply))
+	assert.Equal(t, int64(1), reply.Seq)
+	var alerts api.Alerts
+	ask("GET", "/api/v1/alerts", "", http.StatusOK, &alerts)
+	assert.True(t, slices.ContainsFunc(alerts.Items, func(a spend.Alert) bool { return a.Kind == wire.AlertFlawed && a.Node == "edge-1" }))
 
 	var page api.Page[fleet.Node]
 	testkit.Eventually(t, 5*time.Second, func() error {

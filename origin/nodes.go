@@ -35,6 +35,12 @@ func (o *Origin) book(ctx context.Context, node string, r *wire.Report) (wire.Re
 	return reply, err
 }
 
+// flawed lets the operator know of a report that could not be counted as it is.
+func (o *Origin) flawed(ctx context.Context, node string, r *wire.Report, rows int) {
+	o.spend.Flawed(ctx, node, fmt.Sprintf("%d of %d rows of its report %d, incarnation %s, have a number, a name or a time that no request has; what can be was counted",
+		rows, len(r.Usage), r.Seq, r.Incarnation))
+}
+
 // lease tells the fleet what may be lent to a node.
 func (o *Origin) lease(ctx context.Context, node string, r *wire.LeaseRequest) (*wire.LeaseReply, error) {
 	reply, err := o.spend.Lease(ctx, node, r)

@@ -131,6 +131,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 	metrics := obs.NewRegistry()
 	o.ledger = ledger.New(o.store)
 	o.spend = spend.New(spend.Options{Store: o.store, Secret: o.vault.Secret, Spenders: o.spenders, Log: o.options.Log})
+	o.ledger.Flawed = o.flawed
 	o.control = control.New(control.Options{
 		Store: o.store, Secrets: o.vault, Traffic: control.Booked(o.ledger), Support: o.options.Support,
 		CheckPolicy: o.options.CheckPolicy, Nodes: o.takers, Log: o.options.Log,

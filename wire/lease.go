@@ -9,7 +9,7 @@ type LeaseRequest struct {
 	Session string       `json:"session"`
 	Purse   string       `json:"purse"`
 	Pots    []PotReport  `json:"pots,omitempty"`
-	Rates   []RateDemand `json:"rates,omitempty"` // all that the node limits
+	Rates   []RateDemand `json:"rates,omitempty"` // those that were used lately
 }
 
 // PotReport is where a purse stands in one period of a budget.
@@ -43,7 +43,7 @@ type PotGrant struct {
 	Limit     int64  `json:"limit"`             // of the budget
 	Committed int64  `json:"committed"`         // spent, or granted to nodes
 	Spent     int64  `json:"spent"`             // by all nodes, as far as the origin knows
-	Refused   string `json:"refused,omitempty"` // exhausted | unknown (no such budget or period) | ended
+	Refused   string `json:"refused,omitempty"` // exhausted | unknown (no such budget or period) | ended | flawed (the report)
 }
 
 // What a PotGrant may refuse for.
@@ -51,6 +51,7 @@ const (
 	RefusedExhausted = "exhausted"
 	RefusedUnknown   = "unknown"
 	RefusedEnded     = "ended"
+	RefusedFlawed    = "flawed"
 )
 
 // RateDemand is what a node wants of a rate limit, in a second.

@@ -63,7 +63,9 @@ func (l *linker) define() {
 	define(l.root, "experiments", "name", c.Experiments, func(e *Experiment) string { return e.Name })
 	define(l.root, "prices", "model", c.Prices, func(p *Price) string { return both(p.Provider, "/", p.Model) + p.since() })
 	define(l.root, "rates", "name", c.Rates, func(r *RateRule) string { return r.Name })
-	define(l.root, "webhooks", "name", c.Webhooks, func(w *Webhook) string { return w.Name })
+	webhooks := define(l.root, "webhooks", "name", c.Webhooks, func(w *Webhook) string { return w.Name })
+	l.free("budgets", l.budgets, "status")
+	l.free("webhooks", webhooks, "deliveries")
 	l.teams = scope{}
 	for i := range c.Keys {
 		if team := c.Keys[i].Team; team != "" {
@@ -80,6 +82,13 @@ func (l *linker) define() {
 		if _, is := l.providers[provider]; is && direct {
 			l.root.locate("models", i, "name").failf("%s reads as a model of the provider %s; use another name", show(c.Models[i].Name), show(provider))
 		}
+	}
+}
+
+// free keeps a name that stands for something else where the origin's API has those of a section.
+func (l *linker) free(section string, names scope, name string) {
+	if i, is := names[name]; is {
+		l.root.locate(section, i, "name").failf("%s stands for something else among the %s of the origin's API; use another name", show(name), section)
 	}
 }
 

@@ -237,7 +237,7 @@ func TestWebhooksThatAreRefused(t *testing.T) {
 		"url: \"https://a/\", secret: whsec_hunter2":          "webhooks[0].secret: want a reference to a secret: ${ENV}, file:/path or origin:name, never the secret itself",
 		"url: \"https://a/\", secret: \"${HOOK}\"":            "webhooks[0].secret: an origin signs deliveries with secrets of its own only: put it with wedge secret put NAME, and name it as origin:NAME",
 		"url: \"https://a/\", secret: \"file:/etc/hook\"":     "webhooks[0].secret: an origin signs deliveries with secrets of its own only: put it with wedge secret put NAME, and name it as origin:NAME",
-		"url: \"https://a/\", events: [threshold, boom]":      `webhooks[0].events[1]: "boom" is not one of threshold, exhausted, lease_denied, burn_rate, node_offline, unverified, first_spend`,
+		"url: \"https://a/\", events: [threshold, boom]":      `webhooks[0].events[1]: "boom" is not one of threshold, exhausted, lease_denied, burn_rate, node_offline, unverified, first_spend, report_flawed`,
 		"url: \"https://a/\", events: [exhausted, exhausted]": `webhooks[0].events[1]: "exhausted" is listed twice`,
 		"secret: \"origin:hook\"":                             "webhooks[0].url: url is required",
 	} {
@@ -245,6 +245,10 @@ func TestWebhooksThatAreRefused(t *testing.T) {
 		assert.Equal(t, want, got, fields)
 		assert.NotContains(t, got, "hunter2", "a secret was echoed")
 	}
+	assert.Equal(t, `webhooks[0].name: "deliveries" stands for something else among the webhooks of the origin's API; use another name`,
+		linked(t, "webhooks", "{name: deliveries, url: \"https://a/\"}"))
+	assert.Equal(t, `budgets[0].name: "status" stands for something else among the budgets of the origin's API; use another name`,
+		linked(t, "budgets", "{name: status, limit_usd: 1, period: daily}"))
 	all := strings.Join(AlertKinds, ", ")
 	assert.Empty(t, linked(t, "webhooks", "{name: w, url: \"https://a/\", events: ["+all+"]}"))
 }

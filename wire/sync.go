@@ -186,6 +186,10 @@ type Usage struct {
 	Latency []int64 `json:"latency,omitempty"`
 }
 
+// MostCounted bounds each number of a Usage: what is beyond no provider means, and sums of many such rows stay far from the
+// end of 64 bits.
+const MostCounted = 1_000_000_000_000_000
+
 // Codes of a Usage besides those of x-wedge-error.
 const (
 	CodeClientGone = "client_gone" // the client left before its answer's end

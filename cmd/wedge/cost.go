@@ -18,13 +18,13 @@ type costCmd struct {
 }
 
 type costShowCmd struct {
-	By     []string      `placeholder:"NAME" default:"model" help:"What costs are told apart by: model, version, experiment, arm, key, tenant, team, tags, tag:NAME, provider, target, node, cache, code, prices (default: model)."`
-	Last   wire.Duration `placeholder:"SPAN" help:"How far back, such as 24h, 7d or 30d (default: 30d)."`
-	Since  string        `placeholder:"TIME" help:"From this time or date on, in place of --last."`
-	Until  string        `placeholder:"TIME" help:"Up to this time or date (default: now)."`
-	Where  []string      `placeholder:"NAME=VALUE" help:"Only such requests; of several values of one name, any."`
-	Bucket string        `enum:",hour,day,week,month" default:"" placeholder:"SPAN" help:"Tell them apart by hour, day, week or month, too."`
-	TZ     string        `name:"tz" placeholder:"ZONE" help:"The time zone in which days begin, such as Europe/Berlin (default: UTC)."`
+	By     []string       `placeholder:"NAME" default:"model" help:"What costs are told apart by: model, version, experiment, arm, key, tenant, team, tags, tag:NAME, provider, target, node, cache, code, prices (default: model)."`
+	Last   *wire.Duration `placeholder:"SPAN" help:"How far back, such as 24h, 7d or 30d (default: 30d)."`
+	Since  string         `placeholder:"TIME" help:"From this time or date on, in place of --last."`
+	Until  string         `placeholder:"TIME" help:"Up to this time or date (default: now)."`
+	Where  []string       `placeholder:"NAME=VALUE" help:"Only such requests; of several values of one name, any."`
+	Bucket string         `enum:",hour,day,week,month" default:"" placeholder:"SPAN" help:"Tell them apart by hour, day, week or month, too."`
+	TZ     string         `name:"tz" placeholder:"ZONE" help:"The time zone in which days begin, such as Europe/Berlin (default: UTC)."`
 	originFlags
 	Output string `short:"o" enum:"table,json,yaml,csv" default:"table" help:"table, csv, or what the origin answered as json or yaml."`
 }
@@ -47,11 +47,14 @@ Examples:
 // Run prints.
 func (c *costShowCmd) Run(to console) error {
 	q := cli.CostQuery{By: c.By, Since: c.Since, Until: c.Until, Where: c.Where, Bucket: c.Bucket, Timezone: c.TZ}
-	if c.Last > 0 {
+	if c.Last != nil {
 		if c.Since != "" {
 			return errLastAndSince
 		}
-		q.Since = time.Duration(c.Last).String()
+		if *c.Last <= 0 {
+			return errors.New("cannot tell the costs of the last 0s: want a span such as 24h, 7d or 30d")
+		}
+		q.Since = time.Duration(*c.Last).String()
 	}
 	return c.session(to, cli.Session{Format: c.Output}, func(ctx context.Context, s *cli.Session) error { return s.ShowCost(ctx, q) })
 }

@@ -24,6 +24,13 @@ func TestCostAsks(t *testing.T) {
 	code, _, stderr := runLine("cost", "--last", "1d", "--since", "2026-10-01")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "--last and --since")
+	for _, none := range []string{"0d", "0s"} {
+		f := toFake(t, 200, `{}`)
+		code, _, stderr = runLine("cost", "--last", none)
+		assert.Equal(t, exitFailed, code)
+		assert.Contains(t, stderr, "cannot tell the costs of the last 0s: want a span")
+		assert.Empty(t, f.asked)
+	}
 	code, _, _ = runLine("cost", "--bucket", "year")
 	assert.Equal(t, exitUsage, code)
 }

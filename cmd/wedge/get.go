@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/wedge-proxy/wedge/internal/cli"
+	"github.com/wedge-proxy/wedge/wire"
 )
 
 // getCmd prints what the origin has.
@@ -73,19 +75,24 @@ func (c *fleetCmd) Run(to console) error {
 
 // auditCmd prints who changed what.
 type auditCmd struct {
-	Kind   string `arg:"" optional:"" help:"Of this kind …"`
-	Name   string `arg:"" optional:"" help:"… and name only."`
-	Limit  int    `default:"50" help:"How many revisions (default ${default})."`
-	Before int64  `placeholder:"REV" help:"Begin before this revision."`
+	Kind    string         `arg:"" optional:"" help:"Of this kind …"`
+	Name    string         `arg:"" optional:"" help:"… and name only."`
+	Actions bool           `help:"What was done without a revision: tokens, nodes, budgets written off, backups."`
+	Last    *wire.Duration `placeholder:"SPAN" help:"All of the last 24h, 7d or 30d, in place of --limit."`
+	Limit   int            `default:"50" help:"How many records (default ${default})."`
+	Before  int64          `placeholder:"REV" help:"Begin before this revision."`
 	verbFlags
 }
 
 // Help is the part of the help text below the flags' summary.
 func (auditCmd) Help() string {
-	return `Shows who changed what, when and why, the latest first; with a kind and a name, the history of that resource.
+	return `Shows who changed what, when and why, the latest first; with a kind and a name, the history of that resource. What changes
+nothing in the catalog, such as a token made or a node drained, is told with --actions.
 
 Examples:
   wedge audit
+  wedge audit --last 7d -o json
+  wedge audit --actions --last 7d
   wedge audit --before 120 --limit 10
   wedge audit version support-bot@1.2.0`
 }
@@ -95,10 +102,25 @@ func (c *auditCmd) Run(to console) error {
 	if c.Kind != "" && c.Name == "" {
 		return errors.New("cannot show a history without a name: want wedge audit KIND NAME")
 	}
+	switch {
+	case c.Kind != "" && (c.Actions || c.Last != nil || c.Before != 0):
+		return errors.New("cannot show a part of a resource's history: leave out --actions, --last and --before")
+	case c.Actions && c.Before != 0:
+		return errors.New("actions are of no revision: use --last or --limit in place of --before")
+	case c.Last != nil && *c.Last <= 0:
+		return errors.New("cannot show the last 0s: want a span such as 24h, 7d or 30d")
+	}
+	q := cli.AuditQuery{Before: c.Before, Limit: c.Limit}
+	if c.Last != nil {
+		q.Since = time.Now().Add(-time.Duration(*c.Last))
+	}
 	return c.do(to, func(ctx context.Context, s *cli.Session) error {
-		if c.Kind != "" {
+		switch {
+		case c.Kind != "":
 			return s.History(ctx, c.Kind, c.Name)
+		case c.Actions:
+			return s.Actions(ctx, q)
 		}
-		return s.Audit(ctx, c.Before, c.Limit)
+		return s.Audit(ctx, q)
 	})
 }

@@ -51,35 +51,39 @@ type nodeOptions struct {
 	CacheMemory byteSize
 	CacheDisk   byteSize
 	MaxBody     byteSize
+	MaxHeader   byteSize
 	ReadTimeout time.Duration
 	Drain       time.Duration
+	TLS         tlsOptions
+	AllowOrigin []string
 	Follows     bool // an origin, which wants to know what requests used
 }
 
 // node is a running node: the server between its drivers.
 type node struct {
-	o          nodeOptions
-	log        *slog.Logger
-	dir        string // what file: secrets are relative to
-	server     *proxy.Server
-	cache      *cache.Cache
-	memory     *memory.Cache[*cache.Entry]
-	disk       *badger.DB // nil if the store cannot be used
-	guest      bool       // another process has the data folder
-	notesMu    sync.Mutex // held for notes once the node serves
-	notes      []string
-	policies   *policyHost
-	policyTemp string                           // the folder of compiled policies, if it goes with the process
-	usage      *usage.Usage                     // nil if nobody wants to know
-	budgets    *budget.Book                     // nil without a store: catalogs with budgets are refused
-	lender     lender                           // whom the budgets' money comes from
-	resolve    func(ref string) (string, error) // secrets of a catalog that came from elsewhere; nil: the node's own
-	spool      func() any                       // the reports that wait, for /status; nil without an origin
-	link       func() any                       // the state of the link to the origin, for /status; nil without one
-	accessLog  *obs.AccessLog
-	logFile    io.Closer
-	data       net.Listener
-	admin      net.Listener
+	o            nodeOptions
+	log          *slog.Logger
+	dir          string // what file: secrets are relative to
+	server       *proxy.Server
+	cache        *cache.Cache
+	memory       *memory.Cache[*cache.Entry]
+	disk         *badger.DB // nil if the store cannot be used
+	guest        bool       // another process has the data folder
+	notesMu      sync.Mutex // held for notes once the node serves
+	notes        []string
+	policies     *policyHost
+	policyTemp   string                           // the folder of compiled policies, if it goes with the process
+	usage        *usage.Usage                     // nil if nobody wants to know
+	budgets      *budget.Book                     // nil without a store: catalogs with budgets are refused
+	lender       lender                           // whom the budgets' money comes from
+	resolve      func(ref string) (string, error) // secrets of a catalog that came from elsewhere; nil: the node's own
+	spool        func() any                       // the reports that wait, for /status; nil without an origin
+	link         func() any                       // the state of the link to the origin, for /status; nil without one
+	certificates *acmeCertificates                // that the node gets itself; nil: none
+	accessLog    *obs.AccessLog
+	logFile      io.Closer
+	data         net.Listener
+	admin        net.Listener
 }
 
 // newNode opens the store and the listeners. dir is what file: secrets of the catalog are relative to.
@@ -122,8 +126,18 @@ func (n *node) newServer() error {
 	po := proxy.Options{
 		Node: n.o.Name, Dialects: dialects(),
 		Log: n.log, AccessLog: n.accessLog,
-		MaxBody: int(n.o.MaxBody), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
-		Secret: n.secret, FromOrigin: n.o.Follows,
+		MaxBody: int(n.o.MaxBody), MaxHeader: int(n.o.MaxHeader), ReadTimeout: n.o.ReadTimeout, Registry: obs.NewRegistry(),
+		Secret: n.secret, FromOrigin: n.o.Follows, PlainHTTP2: n.o.TLS.Plain, Origins: n.o.AllowOrigin,
+	}
+	var err error
+	if po.TLS, err = n.o.TLS.config(n.log); err != nil {
+		return err
+	}
+	if len(n.o.TLS.ACME.Domains) > 0 {
+		if n.certificates, err = newACME(n.o.TLS.ACME, filepath.Join(n.o.Data, "acme"), n.log); err != nil {
+			return err
+		}
+		po.TLS = n.certificates.config()
 	}
 	if n.policies != nil {
 		po.Policies = n.policies
@@ -327,6 +341,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.budgets != nil {
 		background.Go(func() error { return n.budgets.Run(work) })
+	}
+	if n.certificates != nil {
+		background.Go(func() error { return n.certificates.run(work) })
 	}
 	logs, stopLogs := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLogs()

@@ -82,7 +82,7 @@ func TestSettingsAreFlags(t *testing.T) {
 	code, help, _ := runLine("edge", "--help")
 	require.Equal(t, exitDone, code)
 	for name := range new(edgeCmd).settings() {
-		assert.Contains(t, help, "--"+flagOf(name)+"=")
+		assert.Contains(t, help, "      --"+flagOf(name))
 	}
 }
 

@@ -93,6 +93,26 @@ func TestPriceExplainAsJSON(t *testing.T) {
 	assert.Contains(t, batch, `"usd": 0.0000075,`)
 }
 
+// Without a catalog, the built-in table tells.
+func TestPriceExplainWithoutACatalog(t *testing.T) {
+	for _, model := range []string{"gpt-5", "openai/gpt-5"} {
+		code, out, errs := runLine("price", "explain", model, "--input", "1000000", "--output", "100000", "--at", "2026-11-23")
+		require.Zero(t, code, errs)
+		assert.Contains(t, out, "gpt-5 of openai\nprice: the built-in table's openai/gpt-5, of ")
+		assert.Contains(t, out, "= 2.25 USD")
+		assert.Contains(t, out, "\nat 2026-11-23T00:00:00Z\n")
+		code, out, _ = runLine("price", "explain", model, "--input", "1000000", "-o", "json")
+		require.Zero(t, code)
+		assert.Contains(t, out, `"usd": 1.25,`)
+		assert.NotContains(t, out, `"target"`)
+	}
+	for _, model := range []string{"nobodys", "mistral/gpt-5", "gpt-5@1.0.0"} {
+		code, _, errs := runLine("price", "explain", model, "--input", "1")
+		assert.Equal(t, exitFailed, code)
+		assert.Contains(t, errs, "the built-in table has no price of "+model)
+	}
+}
+
 func TestPriceExplainRefuses(t *testing.T) {
 	file := pricedFile(t)
 	for line, want := range map[string]string{

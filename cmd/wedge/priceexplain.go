@@ -20,8 +20,8 @@ import (
 
 // priceExplainCmd shows what usage costs.
 type priceExplainCmd struct {
-	Model   string `arg:"" help:"MODEL for its versions in production, or MODEL@VERSION."`
-	Catalog string `required:"" placeholder:"FILE" help:"The catalog, in YAML or JSON; - reads standard input."`
+	Model   string `arg:"" help:"Of a catalog: MODEL for its versions in production, or MODEL@VERSION. Of the built-in table: MODEL or LIST/MODEL."`
+	Catalog string `placeholder:"FILE" help:"The catalog, in YAML or JSON; - reads standard input (default: the built-in table alone)."`
 	At      string `placeholder:"TIME" help:"When: 2027-01-31, or 2027-01-31T06:00:00Z (default: now)."`
 	Batch   bool   `help:"The request came in a batch."`
 	Format  string `short:"o" enum:"table,json" default:"table" help:"table or json."`
@@ -43,10 +43,13 @@ type priceExplainCmd struct {
 
 // Help is the part of the help text below the flags' summary.
 func (priceExplainCmd) Help() string {
-	return `Shows for every target of a model what a usage costs there: each line of the sum, where the price comes from, and the
-digest of all prices, which answers' receipts and usage reports name too. The sum is rounded up once, to a billionth of a USD.
+	return `Shows for every target of a catalog's model what a usage costs there: each line of the sum, where the price comes from, and
+the digest of all prices, which answers' receipts and usage reports name too. Without a catalog, the model is a provider's, and
+the prices are those of all lists of the built-in table that have it. The sum is rounded up once, to a billionth of a USD.
 
 Examples:
+  wedge price explain gpt-5-mini --input 1200 --output 300
+  wedge price explain anthropic/claude-sonnet-4-5 --input 1200 --cached 1000 --output 300
   wedge price explain support-bot --catalog catalog.yaml --input 1200 --output 300
   wedge price explain support-bot@1.2.0 --catalog catalog.yaml --input 250000 --cached 200000 --output 900 --reasoning 400
   wedge price explain support-bot --catalog catalog.yaml --input 1000 --output 100 --at 2027-01-01 -o json`
@@ -56,13 +59,13 @@ Examples:
 type explainedPrices struct {
 	Model   string            `json:"model"`
 	At      time.Time         `json:"at"`
-	Prices  string            `json:"prices"` // the digest
+	Prices  string            `json:"prices,omitempty"` // the digest of the catalog's and the built-in table's
 	Targets []explainedTarget `json:"targets"`
 }
 
 type explainedTarget struct {
-	Version  string       `json:"version"`
-	Target   string       `json:"target"`
+	Version  string       `json:"version,omitempty"` // of a catalog's model
+	Target   string       `json:"target,omitempty"`
 	Provider string       `json:"provider"`
 	Upstream string       `json:"upstream_model"`
 	Source   *priceSource `json:"source"` // null: nobody knows the price
@@ -120,25 +123,13 @@ func (c *priceExplainCmd) Run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	data, err := readInput(c.Catalog, os.Stdin)
+	explain := c.cataloged
+	if c.Catalog == "" {
+		explain = c.listed
+	}
+	out, err := explain(u, at)
 	if err != nil {
 		return err
-	}
-	catalog, err := wire.ParseCatalog(c.Catalog, data)
-	if err != nil {
-		return err
-	}
-	versions, err := c.versions(catalog)
-	if err != nil {
-		return err
-	}
-	table := price.New(catalog)
-	name, _, _ := strings.Cut(c.Model, "@")
-	out := explainedPrices{Model: name, At: at, Prices: table.Digest()}
-	for _, v := range versions {
-		for i := range v.Targets {
-			out.Targets = append(out.Targets, c.target(catalog, table, v, &v.Targets[i], u, at))
-		}
 	}
 	if c.Format == "json" {
 		text, err := json.Marshal(out)
@@ -148,6 +139,51 @@ func (c *priceExplainCmd) Run(stdout io.Writer) error {
 		return printIndented(stdout, text)
 	}
 	return out.print(stdout)
+}
+
+// cataloged explains the targets of a catalog's model.
+func (c *priceExplainCmd) cataloged(u *dialect.Usage, at time.Time) (out explainedPrices, err error) {
+	data, err := readInput(c.Catalog, os.Stdin)
+	if err != nil {
+		return out, err
+	}
+	catalog, err := wire.ParseCatalog(c.Catalog, data)
+	if err != nil {
+		return out, err
+	}
+	versions, err := c.versions(catalog)
+	if err != nil {
+		return out, err
+	}
+	table := price.New(catalog)
+	name, _, _ := strings.Cut(c.Model, "@")
+	out = explainedPrices{Model: name, At: at, Prices: table.Digest()}
+	for _, v := range versions {
+		for i := range v.Targets {
+			out.Targets = append(out.Targets, c.target(catalog, table, v, &v.Targets[i], u, at))
+		}
+	}
+	return out, nil
+}
+
+// listed explains what the lists of the built-in table say of a model, each as if a provider of that name had it.
+func (c *priceExplainCmd) listed(u *dialect.Usage, at time.Time) (out explainedPrices, err error) {
+	lists, model := prices.Lists(), c.Model
+	if list, name, is := strings.Cut(c.Model, "/"); is && slices.Contains(lists, list) {
+		lists, model = []string{list}, name
+	}
+	out = explainedPrices{Model: model, At: at}
+	for _, list := range lists {
+		if len(prices.Dated(list, model)) == 0 {
+			continue
+		}
+		catalog := &wire.Catalog{Providers: []wire.Provider{{Name: list, Prices: list}}}
+		out.Targets = append(out.Targets, c.target(catalog, price.New(catalog), &wire.Version{}, &wire.Target{Provider: list, Model: model}, u, at))
+	}
+	if len(out.Targets) == 0 {
+		return out, fmt.Errorf("the built-in table has no price of %s: look for its name with wedge price list --model, or name a catalog that has the model with --catalog", c.Model)
+	}
+	return out, nil
 }
 
 // usage is what the flags say, checked.
@@ -279,7 +315,11 @@ func (e *explainedPrices) print(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
 	for i := range e.Targets {
 		t := &e.Targets[i]
-		_, _ = fmt.Fprintf(w, "%s@%s, target %s: %s of %s\n", e.Model, t.Version, t.Target, t.Upstream, t.Provider) // errors come back from Flush
+		// Errors come back from Flush.
+		if t.Version != "" {
+			_, _ = fmt.Fprintf(w, "%s@%s, target %s: ", e.Model, t.Version, t.Target)
+		}
+		_, _ = fmt.Fprintf(w, "%s of %s\n", t.Upstream, t.Provider)
 		if t.Source == nil {
 			_, _ = fmt.Fprint(w, "price: unknown; put it into the catalog's prices, or name a list of the built-in table in the provider's prices\n\n")
 			continue
@@ -298,7 +338,10 @@ func (e *explainedPrices) print(to io.Writer) error {
 		}
 		_, _ = fmt.Fprintf(w, "  so many tokens at most\t\t\t= %s USD\n\n", t.AtMost)
 	}
-	_, _ = fmt.Fprintf(w, "prices %s at %s\n", e.Prices, e.At.Format(time.RFC3339))
+	if e.Prices != "" {
+		_, _ = fmt.Fprintf(w, "prices %s ", e.Prices)
+	}
+	_, _ = fmt.Fprintf(w, "at %s\n", e.At.Format(time.RFC3339))
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("cannot print the prices: %w", err)
 	}

@@ -95,6 +95,9 @@ func TestVerbsAskTheOrigin(t *testing.T) {
 		"node remove n":                             "DELETE /api/v1/nodes/n",
 		"fleet":                                     "GET /api/v1/fleet",
 		"audit --limit 5 --before 9":                "GET /api/v1/audit?before=9&limit=5",
+		"audit --last 7d":                           "GET /api/v1/audit?limit=1000",
+		"audit --actions":                           "GET /api/v1/audit/actions?limit=50",
+		"audit --actions --last 24h":                "GET /api/v1/audit/actions?limit=1000",
 		"audit key k":                               "GET /api/v1/audit/key/k",
 		"token create t --role operator":            `POST /api/v1/tokens {"name":"t","role":"operator"}`,
 		"signer list":                               "GET /api/v1/signer",
@@ -113,6 +116,20 @@ func TestVerbsAskTheOrigin(t *testing.T) {
 			require.Equal(t, exitDone, code, stderr)
 			assert.Equal(t, want, f.asked[0])
 		})
+	}
+}
+
+func TestAuditRefuses(t *testing.T) {
+	for line, want := range map[string]string{
+		"audit key": "want wedge audit KIND NAME", "audit key k --last 7d": "cannot show a part of a resource's history",
+		"audit key k --actions": "cannot show a part of a resource's history", "audit --actions --before 7": "actions are of no revision",
+		"audit --last 0d": "cannot show the last 0s",
+	} {
+		f := toFake(t, http.StatusOK, `{"items":[]}`)
+		code, _, stderr := runLine(strings.Fields(line)...)
+		assert.Equal(t, exitFailed, code, line)
+		assert.Contains(t, stderr, want, line)
+		assert.Empty(t, f.asked, line)
 	}
 }
 

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Invite prints a join token, alone, with which one node enrols.
@@ -177,12 +179,8 @@ func (r *Rollout) line(t *table) string {
 }
 
 // Audit prints who made which revision, the latest first, at most limit of them.
-func (s *Session) Audit(ctx context.Context, before int64, limit int) error {
-	query := url.Values{"limit": {strconv.Itoa(limit)}}
-	if before > 0 {
-		query.Set("before", strconv.FormatInt(before, 10))
-	}
-	answer, err := s.get(ctx, "audit", query)
+func (s *Session) Audit(ctx context.Context, q AuditQuery) error {
+	answer, err := s.trail(ctx, "audit", "before", q)
 	if err != nil {
 		return fmt.Errorf("cannot get the audit trail: %w", err)
 	}
@@ -193,6 +191,64 @@ func (s *Session) Audit(ctx context.Context, before int64, limit int) error {
 			t.row(whole(r.Rev), stamp(r.At), r.Actor, r.what(), r.Reason)
 		}
 	})
+}
+
+// Actions prints what was done without a revision, the latest first.
+func (s *Session) Actions(ctx context.Context, q AuditQuery) error {
+	answer, err := s.trail(ctx, "audit/actions", "after", q)
+	if err != nil {
+		return fmt.Errorf("cannot get the actions: %w", err)
+	}
+	return printList(s, answer, func(t *table, items []Action) {
+		t.row("AT", "BY", "WHAT", "OF", "DETAIL", "WHY")
+		for i := range items {
+			a := &items[i]
+			t.row(stamp(a.At), a.Actor, a.Action, a.Subject, a.Detail, a.Reason)
+		}
+	})
+}
+
+// mostAudited is how many records a page has at most.
+const mostAudited = 1000
+
+// trail asks for a part of the audit trail, whose pages begin where the parameter from says.
+func (s *Session) trail(ctx context.Context, path, from string, q AuditQuery) ([]byte, error) {
+	query := url.Values{"limit": {strconv.Itoa(q.Limit)}}
+	if q.Before > 0 {
+		query.Set(from, strconv.FormatInt(q.Before, 10))
+	}
+	if q.Since.IsZero() {
+		return s.get(ctx, path, query)
+	}
+	query.Set("limit", strconv.Itoa(mostAudited))
+	whole := page{Items: []json.RawMessage{}}
+	for {
+		answer, err := s.get(ctx, path, query)
+		if err != nil {
+			return nil, err
+		}
+		var p page
+		if err := json.Unmarshal(answer, &p); err != nil {
+			return nil, s.notUnderstood(err)
+		}
+		for _, item := range p.Items {
+			var of struct {
+				At time.Time `json:"at"`
+			}
+			if err := json.Unmarshal(item, &of); err != nil {
+				return nil, s.notUnderstood(err)
+			}
+			if of.At.Before(q.Since) {
+				return json.Marshal(whole)
+			}
+			whole.Items = append(whole.Items, item)
+		}
+		next := p.next()
+		if next == "" || next == query.Get(from) {
+			return json.Marshal(whole)
+		}
+		query.Set(from, next)
+	}
 }
 
 // maxNamed is how many resources of a revision are named in a table.

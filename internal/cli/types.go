@@ -277,6 +277,23 @@ type Record struct {
 	} `json:"items"`
 }
 
+// AuditQuery says which part of the audit trail is asked for, from its end.
+type AuditQuery struct {
+	Before int64     // a revision that only earlier ones are told of; 0: the latest, too
+	Limit  int       // how many records
+	Since  time.Time // all from then on, in place of Limit; zero: Limit counts
+}
+
+// Action is something that was done without a revision.
+type Action struct {
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor"`
+	Action  string    `json:"action"`
+	Subject string    `json:"subject"`
+	Detail  string    `json:"detail"`
+	Reason  string    `json:"reason"`
+}
+
 // Past is what a resource was from a revision on.
 type Past struct {
 	Rev    int64           `json:"rev"`

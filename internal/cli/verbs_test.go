@@ -163,7 +163,10 @@ var verbs = map[string]verb{
 	"audit": {"GET /api/v1/audit?before=20&limit=2", `{"items":[{"rev":19,"at":"2026-11-23T11:00:00Z","actor":"ci","reason":"prices","items":[
 		{"kind":"price","name":"a/b","action":"update"},{"kind":"price","name":"a/c","action":"update"},{"kind":"price","name":"a/d","action":"create"},
 		{"kind":"price","name":"a/e","action":"create"}]},{"rev":18,"at":"2026-11-22T11:00:00Z","actor":"admin","items":[{"kind":"key","name":"k","action":"delete"}]}],"next":18}`,
-		func(ctx context.Context, s *Session) error { return s.Audit(ctx, 20, 2) }},
+		func(ctx context.Context, s *Session) error { return s.Audit(ctx, AuditQuery{Before: 20, Limit: 2}) }},
+	"actions": {"GET /api/v1/audit/actions?limit=2", `{"items":[{"id":"b","at":"2026-11-23T11:00:00Z","actor":"ann","action":"budget.write-off","subject":"shops","detail":"node \"s\", 7 nano-USD","reason":"burnt"},
+		{"id":"a","at":"2026-11-22T11:00:00Z","actor":"admin","action":"token.create","subject":"ci"}],"next":"a"}`,
+		func(ctx context.Context, s *Session) error { return s.Actions(ctx, AuditQuery{Limit: 2}) }},
 	"audit of one": {"GET /api/v1/audit/price/a%2Fb", `{"items":[{"rev":20,"at":"2026-11-23T11:00:00Z","actor":"ci","body":null},{"rev":19,"at":"2026-11-22T11:00:00Z","actor":"ci","reason":"new","body":{"input":1}}]}`,
 		func(ctx context.Context, s *Session) error { return s.History(ctx, "prices", "a/b") }},
 }
@@ -234,6 +237,22 @@ func TestListsOfSeveralPages(t *testing.T) {
 	s := open(t, f.URL, JSON)
 	require.NoError(t, s.Get(t.Context(), "keys", ""))
 	sameJSON(t, `{"items":[{"name":"a","body":{}},{"name":"b","body":{}},{"name":"c","body":{}}]}`, s.out.String())
+}
+
+// Of the last days, the trail is told to their begin, however many pages that are.
+func TestAuditSince(t *testing.T) {
+	f := newFake(t).
+		on("GET /api/v1/audit?limit=1000", reply(200, `{"items":[{"rev":9,"at":"2026-11-23T11:00:00Z","items":[]},{"rev":8,"at":"2026-11-22T11:00:00Z","items":[]}],"next":8}`)).
+		on("GET /api/v1/audit?before=8&limit=1000", reply(200, `{"items":[{"rev":7,"at":"2026-11-21T11:00:00Z","items":[]},{"rev":6,"at":"2026-11-01T11:00:00Z","items":[]}],"next":6}`)).
+		on("GET /api/v1/audit/actions?limit=1000", reply(200, `{"items":[{"id":"b","at":"2026-11-23T11:00:00Z"}],"next":"b"}`)).
+		on("GET /api/v1/audit/actions?after=b&limit=1000", reply(200, `{"items":[]}`))
+	week := AuditQuery{Limit: 2, Since: now.Add(-7 * 24 * time.Hour)}
+	s := open(t, f.URL, JSON)
+	require.NoError(t, s.Audit(t.Context(), week))
+	sameJSON(t, `{"items":[{"rev":9,"at":"2026-11-23T11:00:00Z","items":[]},{"rev":8,"at":"2026-11-22T11:00:00Z","items":[]},{"rev":7,"at":"2026-11-21T11:00:00Z","items":[]}]}`, s.out.String())
+	s = open(t, f.URL, JSON)
+	require.NoError(t, s.Actions(t.Context(), week))
+	sameJSON(t, `{"items":[{"id":"b","at":"2026-11-23T11:00:00Z"}]}`, s.out.String())
 }
 
 func TestPagesThatGoInACircleEnd(t *testing.T) {

@@ -45,6 +45,11 @@ func TestBudgetsAreTold(t *testing.T) {
 	s.as(vault.Viewer, post, v1+"budgets/big/write-off", `{"node":"shop"}`).is(http.StatusForbidden)
 	s.do(post, v1+"budgets/big/write-off", `{}`).is(http.StatusBadRequest)
 	s.do(post, v1+"budgets/other/write-off", `{"node":"shop"}`).is(http.StatusNotFound)
+	var refused Failure
+	s.do(post, v1+"budgets/big/write-off", `{"node":"shp"}`).is(http.StatusNotFound).into(&refused)
+	assert.Equal(t, FailureDetail{Code: codeNotFound, Message: `there is no node "shp" that ever had any of it: those that have a lease are shop`}, refused.Error)
+	s.do(get, v1+"budgets/other/status", "").is(http.StatusNotFound).into(&refused)
+	assert.Equal(t, `there is no budget "other"`, refused.Error.Message)
 	var done WrittenOff
 	s.do(post, v1+"budgets/big/write-off", `{"node":"shop","reason":"gone"}`).is(http.StatusOK).into(&done)
 	assert.Equal(t, WrittenOff{"big", "shop", 3e9}, done)

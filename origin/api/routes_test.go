@@ -57,6 +57,31 @@ func TestNoRoute(t *testing.T) {
 	}
 }
 
+// No resource can have a name that the API has taken for something else.
+func TestNamesThatRoutesTake(t *testing.T) {
+	s := newServer(t)
+	taken := 0
+	for _, r := range routes() {
+		for _, k := range kinds {
+			word, under := strings.CutPrefix(r.path, v1+k.plural+"/")
+			if r.method != get || !under || strings.Contains(word, "{") {
+				continue
+			}
+			taken++
+			var catalog string
+			switch k.kind {
+			case wire.KindBudget:
+				catalog = `{"budgets":[{"name":%q,"limit_usd":1,"period":"daily","scope":"total"}]}`
+			case wire.KindWebhook:
+				catalog = `{"webhooks":[{"name":%q,"url":"https://ops.example/"}]}`
+			}
+			s.do(post, v1+"apply", fmt.Sprintf(catalog, "x-"+word)).is(http.StatusOK)
+			s.do(post, v1+"apply", fmt.Sprintf(catalog, word)).failed(http.StatusBadRequest, codeInvalid)
+		}
+	}
+	assert.Equal(t, 2, taken)
+}
+
 func TestHeaders(t *testing.T) {
 	s := newServer(t)
 	for _, a := range []answer{

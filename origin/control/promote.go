@@ -105,11 +105,12 @@ func (c *Control) promote(ctx context.Context, d *draft, p *Promotion, actor str
 	if p.Canary != nil && p.To != production {
 		return made, failf(CodeInvalid, "only a promotion to production goes step by step; leave canary out")
 	}
-	if r, ok := d.rollout(p.Model); ok && r.active() && p.To == production {
+	later := p.At != nil && p.At.After(c.now())
+	if r, ok := d.rollout(p.Model); ok && r.active() && (later || p.To == production) { // a model has one release at a time
 		return made, failf(CodeConflict, "a release of %s is %s; cancel it first", wire.VersionName(r.Model, r.Version), r.State)
 	}
 	d.all, d.skip = true, p.Skip
-	if p.At != nil && p.At.After(c.now()) {
+	if later {
 		r := &rollout{Release: Release{Promotion: *p, From: d.production(p.Model), State: stateScheduled, Stepped: c.now(), Actor: actor}}
 		made.Release = &r.Release
 		return made, d.putRollout(r)

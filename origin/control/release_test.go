@@ -156,6 +156,11 @@ func TestNothingPullsVersionsAwayFromReleases(t *testing.T) {
 				_, err := o.Promote(ctx, ann, Promotion{Model: "bot", Version: "1.0.0", To: deprecated})
 				return err
 			},
+			func() error {
+				at := o.clock().Add(time.Hour) // it would take the running release's place
+				_, err := o.Promote(ctx, ann, Promotion{Model: "bot", Version: "1.1.0", To: archived, At: &at})
+				return err
+			},
 			func() error { _, err := o.Delete(ctx, ann, "model", "bot", store.Any); return err },
 		} {
 			mustFail(t, do(), CodeConflict, "a release of bot@1.1.0 is running")

@@ -44,8 +44,9 @@ func (l *Ledger) Book(ctx context.Context, node string, r *wire.Report) (reply w
 		return reply, err
 	}
 	b := &booking{incarnation: incarnation{node, r.Incarnation}, seq: r.Seq, done: make(chan struct{})}
-	if len(r.Usage) > 0 {
-		if b.body, err = json.Marshal(r.Usage); err != nil {
+	rows, flawed := l.mended(r.Usage)
+	if len(rows) > 0 {
+		if b.body, err = json.Marshal(rows); err != nil {
 			return reply, fmt.Errorf("ledger: cannot write down report %d of node %s: %w", r.Seq, node, err)
 		}
 	}
@@ -64,6 +65,9 @@ func (l *Ledger) Book(ctx context.Context, node string, r *wire.Report) (reply w
 	}
 	if err != nil {
 		return reply, fmt.Errorf("ledger: cannot book report %d of node %s, incarnation %s: %w", r.Seq, node, r.Incarnation, err)
+	}
+	if flawed > 0 && !reply.Duplicate && l.Flawed != nil {
+		l.Flawed(ctx, node, r, flawed)
 	}
 	return reply, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,31 +60,88 @@ func TestBookRefusesGaps(t *testing.T) {
 
 func TestBookRefusesNonsense(t *testing.T) {
 	l := open(t, t.TempDir()+"/origin.db")
-	bad := func(change func(u *wire.Usage)) *wire.Report {
-		u := row("1.0.0", 1)
-		change(&u)
-		return report(1, u)
-	}
 	for name, r := range map[string]*wire.Report{
 		"no incarnation": {Seq: 1},
 		"bad life":       {Incarnation: "a\x00", Seq: 1},
 		"seq 0":          report(0),
 		"too many rows":  report(1, make([]wire.Usage, maxRows+1)...),
-		"negative":       bad(func(u *wire.Usage) { u.CostNano = -1 }),
-		"huge":           bad(func(u *wire.Usage) { u.Input = math.MaxInt64 }),
-		"bad latency":    bad(func(u *wire.Usage) { u.Latency = []int64{-1} }),
-		"latencies":      bad(func(u *wire.Usage) { u.Latency = make([]int64, 100) }),
-		"long name":      bad(func(u *wire.Usage) { u.Model = strings.Repeat("m", 1000) }),
-		"no text":        bad(func(u *wire.Usage) { u.Key = "\xff" }),
-		"NUL":            bad(func(u *wire.Usage) { u.Key = "a\x00" }),
 	} {
 		_, err := l.Book(t.Context(), "a", r)
 		assert.ErrorIs(t, err, ErrReport, name)
 	}
-	for _, node := range []string{"", "a\x00", "\xff", strings.Repeat("n", maxName+1)} {
+	for _, node := range []string{"", "a\x00", "\xff", strings.Repeat("n", maxNode+1)} {
 		_, err := l.Book(t.Context(), node, report(1))
 		require.ErrorIs(t, err, ErrReport, "%q", node)
 	}
+}
+
+// What is wrong with a row keeps neither the rest of its report nor the next ones from being booked.
+func TestFlawedRowsAreBookedAsFarAsTheyCanBe(t *testing.T) {
+	onEach(t, func(t *testing.T, l *Ledger) {
+		var heard []int
+		l.Flawed = func(_ context.Context, node string, r *wire.Report, rows int) {
+			assert.Equal(t, []any{"a", "life"}, []any{node, r.Incarnation})
+			heard = append(heard, rows)
+		}
+		flaws := []func(u *wire.Usage){
+			func(u *wire.Usage) { u.CostNano = -1 },
+			func(u *wire.Usage) { u.Input, u.ListNano = math.MaxInt64, math.MinInt64 },
+			func(u *wire.Usage) { u.Latency = []int64{-1, math.MaxInt64} },
+			func(u *wire.Usage) { u.Latency = make([]int64, 100) },
+			func(u *wire.Usage) { u.Model = strings.Repeat("m", 1000) },
+			func(u *wire.Usage) { u.Key = "\xff" },
+			func(u *wire.Usage) { u.Key, u.Tags = "a\x00", strings.Repeat("t", 5000) },
+			func(u *wire.Usage) { u.Hour = -1 },
+			func(u *wire.Usage) { u.Hour = math.MaxInt64 },
+		}
+		for i, flaw := range flaws {
+			good, bad := row("1.0.0", 1), row("1.0.0", 1)
+			flaw(&bad)
+			r := report(int64(i+1), good, bad, good)
+			book(t, l, "a", r)
+			reply, err := l.Book(t.Context(), "a", r)
+			require.NoError(t, err)
+			assert.True(t, reply.Duplicate)
+			assert.Len(t, heard, i+1, "a report is told of once")
+		}
+		assert.Equal(t, slices.Repeat([]int{1}, len(flaws)), heard)
+		sums := all(t, l)[0]
+		assert.Equal(t, int64(3*len(flaws)), sums.Requests)
+		assert.Equal(t, []int64{wire.MostCounted, 0, 0}, []int64{sums.Input, sums.CostNano, sums.ListNano})
+		_, err := l.Totals(t.Context(), "m", time.Unix(0, 0), time.Time{})
+		require.NoError(t, err)
+		book(t, l, "a", report(int64(len(flaws)+1), row("1.0.0", 1)))
+		assert.Len(t, heard, len(flaws))
+	})
+}
+
+// Sums of nonsense end where numbers do, and go on being told.
+func TestSumsDoNotOverflow(t *testing.T) {
+	onEach(t, func(t *testing.T, l *Ledger) {
+		u := row("1.0.0", wire.MostCounted)
+		u.CostNano, u.MicrosSum, u.Latency = wire.MostCounted, wire.MostCounted, []int64{wire.MostCounted}
+		seq := int64(0)
+		for range 3 { // folded apart
+			var rows []wire.Usage
+			for key := range 1000 {
+				u.Key = fmt.Sprint("k", key)
+				for range 4 {
+					rows = append(rows, u)
+				}
+			}
+			seq++
+			book(t, l, "a", report(seq, rows...))
+			require.NoError(t, l.Fold(t.Context()))
+		}
+		sums := all(t, l)[0]
+		assert.Equal(t, []int64{math.MaxInt64, math.MaxInt64}, []int64{sums.Requests, sums.CostNano})
+		assert.Equal(t, int64(mostSummed), all(t, l, "key")[0].CostNano)
+		assert.Equal(t, int64(mostSummed), all(t, l, "node")[0].CostNano)
+		totals, err := l.Totals(t.Context(), "m", time.Unix(0, 0), time.Time{})
+		require.NoError(t, err)
+		assert.Equal(t, int64(math.MaxInt64), totals[0].Requests)
+		require.NoError(t, l.Compact(t.Context(), time.Unix((noon+48)*3600, 0)))
+	})
 }
 
 // Reports are booked together, and what is wrong with one is not the others' fault.

@@ -84,7 +84,7 @@ func (l *Ledger) plan(q *Query) (*plan, error) {
 	}
 	selected := slices.Clone(p.columns)
 	for _, m := range table.measures {
-		selected = append(selected, "cast(coalesce(sum("+m+"), 0) as bigint)")
+		selected = append(selected, store.SumOf(m))
 	}
 	p.text = "select " + strings.Join(selected, ", ") + " from " + table.name + " where hour >= ? and hour <= ?" + where
 	p.args = append([]any{first, last}, args...)
@@ -189,8 +189,8 @@ func (p *plan) read(t *store.Tx) (*merged, error) {
 	m := &merged{index: map[string]int{}}
 	found, words := make([]string, len(p.columns)), make([]string, len(p.from))
 	var hour int64
-	var sum tally
-	into := make([]any, 0, len(found)+len(sum))
+	var high, low, sum tally
+	into := make([]any, 0, len(found)+2*len(sum))
 	for i := range found {
 		into = append(into, &found[i])
 	}
@@ -198,7 +198,7 @@ func (p *plan) read(t *store.Tx) (*merged, error) {
 		into[p.at] = &hour
 	}
 	for i := range sum {
-		into = append(into, &sum[i])
+		into = append(into, &high[i], &low[i])
 	}
 	for n := 0; rows.Next(); n++ {
 		if n == mostRead {
@@ -212,6 +212,9 @@ func (p *plan) read(t *store.Tx) (*merged, error) {
 			if at >= 0 {
 				words[i] = p.word(p.q.By[i], found[at])
 			}
+		}
+		for i := range sum {
+			sum[i] = store.Whole(high[i], low[i])
 		}
 		m.add(p.start(hour), words, sum)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -45,13 +46,17 @@ func (t *table) names() []string {
 	return names
 }
 
+// mostSummed is where sums in the tables end: one provider that tells nonsense must not make the others' sums overflow.
+const mostSummed = 10 * wire.MostCounted
+
 func (t *table) columns() []string { return append(t.names(), t.measures...) }
 
 // add is what an insert says of rows that are there already.
 func (t *table) add() string {
 	parts := make([]string, len(t.measures))
 	for i, m := range t.measures {
-		parts[i] = m + " = " + t.name + "." + m + " + excluded." + m
+		parts[i] = fmt.Sprintf("%s = case when %[2]s.%[1]s > %[3]d - excluded.%[1]s then %[3]d else %[2]s.%[1]s + excluded.%[1]s end",
+			m, t.name, int64(mostSummed))
 	}
 	return "on conflict (" + strings.Join(t.keys, ", ") + ") do update set " + strings.Join(parts, ", ")
 }
@@ -147,14 +152,15 @@ func (b *batch) add(node string, u *wire.Usage) {
 	b.nodes[at] = b.nodes[at].plus(more)
 	for i, n := range u.Latency {
 		if n > 0 {
-			b.latency[latencyKey{u.Hour, u.Model, u.Version, int64(i)}] += n
+			at := latencyKey{u.Hour, u.Model, u.Version, int64(i)}
+			b.latency[at] = store.Plus(b.latency[at], n)
 		}
 	}
 }
 
 func (t tally) plus(more tally) tally {
 	for i := range t {
-		t[i] += more[i]
+		t[i] = store.Plus(t[i], more[i])
 	}
 	return t
 }
@@ -182,7 +188,7 @@ func (b *batch) write(tx *store.Tx) error {
 	}
 	rows = nil
 	for k, n := range b.latency {
-		rows = append(rows, []any{k.hour, k.model, k.version, k.bucket, n})
+		rows = append(rows, []any{k.hour, k.model, k.version, k.bucket, min(n, mostSummed)})
 	}
 	return latency.insert(tx, rows)
 }
@@ -190,7 +196,7 @@ func (b *batch) write(tx *store.Tx) error {
 // after is a row of dimensions and the measures.
 func (t tally) after(dimensions ...any) []any {
 	for _, n := range t {
-		dimensions = append(dimensions, n)
+		dimensions = append(dimensions, min(n, mostSummed))
 	}
 	return dimensions
 }

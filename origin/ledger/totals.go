@@ -57,7 +57,7 @@ func (l *Ledger) latencies(ctx context.Context, model string, since, until time.
 	var found map[string]*buckets
 	err := l.store.View(ctx, func(t *store.Tx) error {
 		found = map[string]*buckets{}
-		rows, err := t.Query(`select version, bucket, cast(sum(requests) as bigint) from ledger_latency
+		rows, err := t.Query("select version, bucket, "+store.SumOf("requests")+` from ledger_latency
 			where model = ? and hour >= ? and hour <= ? group by version, bucket`, model, first, last)
 		if err != nil {
 			return err
@@ -65,14 +65,15 @@ func (l *Ledger) latencies(ctx context.Context, model string, since, until time.
 		defer rows.Close()
 		for rows.Next() {
 			var version string
-			var bucket, n int64
-			if err := rows.Scan(&version, &bucket, &n); err != nil {
+			var bucket, high, low int64
+			if err := rows.Scan(&version, &bucket, &high, &low); err != nil {
 				return err
 			}
 			if found[version] == nil {
 				found[version] = new(buckets)
 			}
-			found[version][min(max(bucket, 0), wire.LatencyBuckets-1)] += n
+			n := &found[version][min(max(bucket, 0), wire.LatencyBuckets-1)]
+			*n = store.Plus(*n, store.Whole(high, low))
 		}
 		return rows.Err()
 	})
@@ -86,7 +87,7 @@ func quantile(counts *buckets, share float64) float64 {
 	}
 	var all int64
 	for _, n := range counts {
-		all += n
+		all = store.Plus(all, n)
 	}
 	left, start := share*float64(all), 0.0
 	for i, n := range counts {

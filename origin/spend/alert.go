@@ -19,7 +19,7 @@ type Alert struct {
 	Kind    string    `json:"kind"` // one of wire.AlertKinds
 	Budget  string    `json:"budget,omitempty"`
 	Percent int       `json:"percent,omitempty"` // threshold: which
-	Node    string    `json:"node,omitempty"`    // node_offline, unverified: whose
+	Node    string    `json:"node,omitempty"`    // node_offline, unverified, report_flawed: whose
 	Key     string    `json:"key,omitempty"`     // first_spend: of which key,
 	Model   string    `json:"model,omitempty"`   // or which model
 	Limit   int64     `json:"limit_nano,omitempty"`
@@ -71,7 +71,7 @@ func (s *Spend) watch(ctx context.Context) error {
 
 // alertsOf are what a budget's status gives reason for.
 func alertsOf(b *wire.Budget, s *Status, now time.Time) (found []Alert) {
-	period := b.SpanAt(now).Begin()
+	period := alertPeriod(b.SpanAt(now))
 	raise := func(a Alert) {
 		a.Budget, a.Limit, a.Spent, a.period = b.Name, s.Limit, s.used(), period
 		found = append(found, a)
@@ -103,6 +103,15 @@ func alertsOf(b *wire.Budget, s *Status, now time.Time) (found []Alert) {
 	return found
 }
 
+// alertPeriod is the begin of the time in which each alert is raised once: of the period, or as long as a whole rolling one.
+func alertPeriod(span wire.Span) int64 {
+	begin := span.Begin()
+	if span.Window > 0 {
+		begin -= begin % (int64(span.Window) * int64(span.End.Sub(span.Start)/time.Second))
+	}
+	return begin
+}
+
 // refusals are the present periods in which nodes were refused money.
 func (s *Spend) refusals(t *store.Tx, budgets map[string]*wire.Budget, now time.Time) (found []Alert, err error) {
 	rows, err := t.Query("select budget, refused from spend_budgets where refused >= 0")
@@ -116,12 +125,38 @@ func (s *Spend) refusals(t *store.Tx, budgets map[string]*wire.Budget, now time.
 		if err := rows.Scan(&name, &period); err != nil {
 			return nil, err
 		}
-		if b := budgets[name]; b != nil && b.SpanAt(now).Begin() == period {
-			found = append(found, Alert{Kind: wire.AlertDenied, Budget: name, Limit: b.LimitNano, period: period,
+		b := budgets[name]
+		if b == nil {
+			continue
+		}
+		if span := b.SpanAt(now); span.Begin() == period {
+			found = append(found, Alert{Kind: wire.AlertDenied, Budget: name, Limit: b.LimitNano, period: alertPeriod(span),
 				Message: "a node asked for money of the budget " + name + " and there was none"})
 		}
 	}
 	return found, rows.Err()
+}
+
+// Flawed logs, and raises an alert, that a node told what cannot be: once a day for each node.
+func (s *Spend) Flawed(ctx context.Context, node, what string) {
+	now := s.o.Now()
+	today := now.Unix() / 86400 * 86400
+	s.mu.Lock()
+	known := s.flawed[node] == today
+	s.flawed[node] = today
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	a := Alert{Kind: wire.AlertFlawed, Node: node, period: today, subject: node, Message: "the node " + node + " told what cannot be: " + what}
+	s.o.Log.Error(a.Message)
+	_, webhooks, err := s.definitions(ctx)
+	if err == nil {
+		err = s.raise(ctx, []Alert{a}, webhooks, now)
+	}
+	if err != nil {
+		s.o.Log.Error("cannot raise an alert", "kind", a.Kind, "error", err)
+	}
 }
 
 const spendersEvery = time.Minute

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,44 @@ func TestAlertsAreRaisedOnce(t *testing.T) {
 		assert.Len(t, o.kinds(), len(all)+1, "a new day has its own")
 		require.NoError(t, o.forget(context.Background(), o.at.Add(time.Hour)))
 		assert.Empty(t, o.kinds())
+	})
+}
+
+// A rolling budget's alerts are raised once in its length, not in each of the parts that it is counted in.
+func TestAlertsOfRollingBudgets(t *testing.T) {
+	onEach(t, func(t *testing.T, o *origin) {
+		o.put(`{"budgets":[{"name":"b","limit_usd":1,"period":"rolling-1h","scope":"total","alerts":[50]}]}`)
+		part := func() int64 { return o.at.Truncate(5 * time.Minute).Unix() }
+		for range 23 { // from half of them on, the last thirteen come to over half of the limit
+			o.lease("a", wire.PotReport{Budget: "b", Period: part(), Spent: 5e7})
+			o.lease("a", wire.PotReport{Budget: "b", Period: part(), Want: 1e9, Min: 1e9})
+			o.kinds()
+			o.at = o.at.Add(5 * time.Minute)
+		}
+		counts := map[string]int{}
+		for _, kind := range o.kinds() {
+			counts[kind]++
+		}
+		assert.Equal(t, []int{2, 2}, []int{counts["threshold 5"], counts["lease_denied"]}, "in two hours")
+	})
+}
+
+func TestFlawsAreToldOnceADay(t *testing.T) {
+	onEach(t, func(t *testing.T, o *origin) {
+		o.put(`{"webhooks":[{"name":"ops","url":"https://ops.example/","events":["report_flawed"]}]}`)
+		for range 2 {
+			for _, node := range []string{"a", "b", "a"} {
+				o.Flawed(context.Background(), node, "a number")
+			}
+			o.at = o.at.Add(24 * time.Hour)
+		}
+		assert.Equal(t, slices.Repeat([]string{"report_flawed"}, 4), o.kinds())
+		alerts, err := o.Alerts(context.Background(), 0, 1)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"b", "the node b told what cannot be: a number"}, []string{alerts[0].Node, alerts[0].Message})
+		all, err := o.Deliveries(context.Background(), 0, 10)
+		require.NoError(t, err)
+		assert.Len(t, all, 4)
 	})
 }
 

@@ -3,6 +3,7 @@ package spend
 import (
 	"time"
 
+	"github.com/wedge-proxy/wedge/origin/store"
 	"github.com/wedge-proxy/wedge/wire"
 )
 
@@ -13,12 +14,16 @@ type tally struct {
 }
 
 func (t *tally) add(p *pot) {
-	t.committed += p.committed()
-	t.used += p.used()
-	t.rate += p.Rate
+	t.plus(tally{p.committed(), p.used(), p.Rate, 0})
 	if p.Rate > 0 || p.committed() > p.used() {
 		t.purses++
 	}
+}
+
+// plus adds amounts up to where numbers end: what is that much is beyond every limit.
+func (t *tally) plus(more tally) {
+	t.committed, t.used = store.Plus(t.committed, more.committed), store.Plus(t.used, more.used)
+	t.rate, t.purses = store.Plus(t.rate, more.rate), t.purses+more.purses
 }
 
 // lend takes what a node tells of a pot into p, and gives it what it asks for as far as there is any. b is the budget, nil
@@ -56,7 +61,7 @@ func lend(p *pot, r *wire.PotReport, b *wire.Budget, others func(periods []int64
 	if r.Want > 0 && p.Granted == g.Granted {
 		g.Refused = wire.RefusedExhausted
 	}
-	g.Granted, g.Committed, g.Spent = p.Granted, all.committed+more, all.used
+	g.Granted, g.Committed, g.Spent = p.Granted, store.Plus(all.committed, more), all.used
 	if more == 0 { // what is given is not asked back at once
 		g.Keep = keep(b.LimitNano, remaining, all.purses, p.Rate)
 	}

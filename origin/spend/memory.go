@@ -39,8 +39,13 @@ func (m *Memory) Lease(_ context.Context, r *wire.LeaseRequest) (*wire.LeaseRepl
 	defer m.mu.Unlock()
 	reply := new(wire.LeaseReply)
 	for i := range r.Pots {
-		report := &r.Pots[i]
-		at := place{report.Budget, report.Period}
+		told := r.Pots[i]
+		report, at := &told, place{told.Budget, told.Period}
+		b, known := m.budgets[report.Budget]
+		if settle(report) != "" {
+			reply.Pots = append(reply.Pots, refuse(report, definition(b, known)))
+			continue
+		}
 		purses := m.pots[at]
 		if purses == nil {
 			purses = map[string]*pot{}
@@ -51,7 +56,6 @@ func (m *Memory) Lease(_ context.Context, r *wire.LeaseRequest) (*wire.LeaseRepl
 			p = new(pot)
 			purses[r.Purse] = p
 		}
-		b, known := m.budgets[report.Budget]
 		reply.Pots = append(reply.Pots, lend(p, report, definition(b, known), func(periods []int64) (all tally) {
 			for _, period := range periods {
 				for purse, other := range m.pots[place{report.Budget, period}] {

@@ -3,6 +3,7 @@ package spend
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -34,23 +35,40 @@ func (p *pot) merge(r *wire.PotReport) {
 	p.Held, p.Rate = r.Held, r.Rate
 }
 
-// flaw says what is wrong with a report, "" if nothing is.
-func flaw(r *wire.PotReport) string {
-	for _, n := range [...]int64{r.Granted, r.Returned, r.Spent, r.Unverified, r.Grace, r.Held, r.Rate, r.Want, r.Min} {
-		if n < 0 || n > mostMoney {
-			return fmt.Sprintf("budget %q has an amount that is negative or too large", r.Budget)
-		}
-	}
-	if r.Period < 0 || r.Budget == "" || len(r.Budget) > maxName {
+// settle brings a report's amounts within bounds, and says what else is wrong with it, "" if nothing is. What was used is
+// more than any limit at the bound, too, and nobody gets as much as that. How much of a lease is left is unknown where what
+// was lent is beyond the bound, or anything is below zero.
+func settle(r *wire.PotReport) (flaw string) {
+	if r.Period < 0 || r.Budget == "" || len(r.Budget) > maxName || strings.ContainsRune(r.Budget, 0) {
 		return "a budget has no name, or no period"
+	}
+	for _, n := range [...]*int64{&r.Spent, &r.Unverified, &r.Grace, &r.Held, &r.Rate, &r.Want, &r.Min} {
+		if *n < 0 {
+			return fmt.Sprintf("the budget %q has the amount %d", r.Budget, *n)
+		}
+		*n = min(*n, mostMoney)
+	}
+	for _, n := range [...]int64{r.Granted, r.Returned} {
+		if n < 0 || n > mostMoney {
+			return fmt.Sprintf("the budget %q has the lease %d", r.Budget, n)
+		}
 	}
 	return ""
 }
 
 const (
 	maxName   = 253
-	mostMoney = math.MaxInt64 / 8
+	mostMoney = math.MaxInt64 / 8 // any limit is less
 )
+
+// refuse answers a report that is flawed: what the purse has, it keeps.
+func refuse(r *wire.PotReport, b *wire.Budget) wire.PotGrant {
+	g := wire.PotGrant{Budget: r.Budget, Period: r.Period, Keep: -1, Refused: wire.RefusedFlawed}
+	if b != nil {
+		g.Limit = b.LimitNano
+	}
+	return g
+}
 
 // grant is how much more a purse gets: no more than there is, and of what is scarce no more than half of the node's part, so
 // that others get some, too. remaining is what the budget can still lend; share is the node's part of all that is spent.

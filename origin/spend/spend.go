@@ -7,6 +7,7 @@
 package spend
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -45,6 +46,7 @@ type Spend struct {
 	known    wire.Position // that the definitions are of
 	budgets  map[string]*wire.Budget
 	webhooks []wire.Webhook
+	flawed   map[string]int64 // nodes that told what cannot be, and the day that was noted last
 
 	spendersSeen time.Time // by the leader alone
 }
@@ -63,7 +65,7 @@ func New(o Options) *Spend {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	return &Spend{o: o, store: o.Store}
+	return &Spend{o: o, store: o.Store, flawed: map[string]int64{}}
 }
 
 // definitions are the budgets and webhooks of the catalog as it is now.
@@ -122,15 +124,20 @@ func (s *Spend) Lease(ctx context.Context, node string, r *wire.LeaseRequest) (r
 	if err != nil {
 		return nil, fmt.Errorf("spend: cannot read the budgets: %w", err)
 	}
-	pots := slices.Clone(r.Pots)
-	slices.SortFunc(pots, func(a, b wire.PotReport) int {
-		if c := strings.Compare(a.Budget, b.Budget); c != 0 {
-			return c
+	var refused []wire.PotGrant
+	pots, flaws := make([]wire.PotReport, 0, len(r.Pots)), ""
+	for _, p := range r.Pots {
+		if flaw := settle(&p); flaw != "" { // the others are none the worse for it
+			refused, flaws = append(refused, refuse(&p, budgets[p.Budget])), flaw
+			continue
 		}
-		return int(min(1, max(-1, a.Period-b.Period)))
+		pots = append(pots, p)
+	}
+	slices.SortFunc(pots, func(a, b wire.PotReport) int {
+		return cmp.Or(strings.Compare(a.Budget, b.Budget), cmp.Compare(a.Period, b.Period))
 	})
 	err = s.store.Update(ctx, func(t *store.Tx) error {
-		reply = new(wire.LeaseReply)
+		reply = &wire.LeaseReply{Pots: slices.Clone(refused)}
 		l := lending{t: t, node: node, purse: r.Purse, at: s.o.Now().UnixMilli()}
 		if err := l.lock(pots); err != nil {
 			return err
@@ -142,14 +149,16 @@ func (s *Spend) Lease(ctx context.Context, node string, r *wire.LeaseRequest) (r
 			}
 			reply.Pots = append(reply.Pots, g)
 		}
-		if err := l.save(); err != nil {
-			return err
-		}
-		reply.Rates, err = l.divide(r.Rates)
-		return err
+		return l.save()
 	})
+	if err == nil {
+		reply.Rates, err = s.divide(ctx, node, r.Rates)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("spend: cannot lend to the node %s: %w", node, err)
+	}
+	if flaws != "" {
+		s.Flawed(ctx, node, flaws+", so that it is lent nothing of that")
 	}
 	return reply, nil
 }
@@ -165,9 +174,6 @@ func check(r *wire.LeaseRequest) error {
 	seen := make(map[place]bool, len(r.Pots))
 	for i := range r.Pots {
 		p := &r.Pots[i]
-		if why := flaw(p); why != "" {
-			return refuse(why)
-		}
 		if at := (place{p.Budget, p.Period}); seen[at] {
 			return refuse("it tells twice of the budget " + p.Budget)
 		} else {
@@ -259,8 +265,7 @@ func (l *lending) lend(r *wire.PotReport, b *wire.Budget) (g wire.PotGrant, err 
 	}
 	g = lend(&p, r, b, func(of []int64) (all tally) {
 		for _, period := range of {
-			t := periods[period]
-			all.committed, all.used, all.rate, all.purses = all.committed+t.committed, all.used+t.used, all.rate+t.rate, all.purses+t.purses
+			all.plus(periods[period])
 		}
 		return all
 	})
@@ -277,7 +282,7 @@ func (l *lending) lend(r *wire.PotReport, b *wire.Budget) (g wire.PotGrant, err 
 
 // others are what all other pots of a budget come to, by period.
 func (l *lending) others(r *wire.PotReport, first, last int64) (map[int64]tally, error) {
-	rows, err := l.t.Query(`select period, cast(sum(`+committedSQL+`) as bigint), cast(sum`+usedSQL+` as bigint), cast(sum(rate) as bigint),
+	rows, err := l.t.Query("select period, "+store.SumOf(committedSQL)+", "+store.SumOf(usedSQL)+", "+store.SumOf("rate")+`,
 		cast(sum(case when rate > 0 or granted - returned > `+usedSQL+` then 1 else 0 end) as bigint)
 		from spend_pots where budget = ? and period >= ? and period <= ? and not (period = ? and purse = ?) group by period`,
 		r.Budget, first, last, r.Period, l.purse)
@@ -288,11 +293,12 @@ func (l *lending) others(r *wire.PotReport, first, last int64) (map[int64]tally,
 	all := map[int64]tally{}
 	for rows.Next() {
 		var period int64
-		var t tally
-		if err := rows.Scan(&period, &t.committed, &t.used, &t.rate, &t.purses); err != nil {
+		var high, low [3]int64
+		var purses int
+		if err := rows.Scan(&period, &high[0], &low[0], &high[1], &low[1], &high[2], &low[2], &purses); err != nil {
 			return nil, err
 		}
-		all[period] = t
+		all[period] = tally{store.Whole(high[0], low[0]), store.Whole(high[1], low[1]), store.Whole(high[2], low[2]), purses}
 	}
 	return all, rows.Err()
 }
@@ -308,55 +314,4 @@ func (l *lending) save() error {
 		}
 	}
 	return err
-}
-
-const (
-	shareTime  = 15 * time.Second // for which a node may use its share: three reports
-	demandTime = 30 * time.Second // after which a node that is not heard of wants nothing
-)
-
-// divide notes what the node wants of rate limits, and tells its share of each.
-func (l *lending) divide(wants []wire.RateDemand) ([]wire.RateShare, error) {
-	if len(wants) == 0 {
-		return nil, nil
-	}
-	rows := make([][]any, len(wants))
-	for i := range wants {
-		w := &wants[i]
-		rows[i] = []any{w.Rate, l.node, w.Requests + w.Tokens/1000 + w.InFlight, l.at}
-	}
-	slices.SortFunc(rows, func(a, b []any) int { return strings.Compare(a[0].(string), b[0].(string)) })
-	err := l.t.Insert("spend_demands", []string{"rate", "node", "demand", "at"}, rows,
-		"on conflict (rate, node) do update set demand = excluded.demand, at = excluded.at")
-	if err != nil {
-		return nil, err
-	}
-	shares := make([]wire.RateShare, 0, len(wants))
-	for i := range wants {
-		demand, err := l.demand(wants[i].Rate)
-		if err != nil {
-			return nil, err
-		}
-		shares = append(shares, wire.RateShare{Rate: wants[i].Rate, Share: divided(demand)[l.node], TTLMS: shareTime.Milliseconds(), Nodes: len(demand)})
-	}
-	return shares, nil
-}
-
-// demand is what all nodes want of a rate limit.
-func (l *lending) demand(rate string) (map[string]float64, error) {
-	rows, err := l.t.Query("select node, demand from spend_demands where rate = ? and at > ?", rate, l.at-demandTime.Milliseconds())
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	all := map[string]float64{}
-	for rows.Next() {
-		var node string
-		var demand float64
-		if err := rows.Scan(&node, &demand); err != nil {
-			return nil, err
-		}
-		all[node] = demand
-	}
-	return all, rows.Err()
 }

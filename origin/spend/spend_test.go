@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -58,15 +60,88 @@ func TestLeasesThatMakeNoSense(t *testing.T) {
 			assert.Zero(t, g.Granted+g.Keep, what)
 		}
 		for what, r := range map[string]*wire.LeaseRequest{
-			"no purse": {}, "a negative amount": {Purse: "p", Pots: []wire.PotReport{{Budget: "b", Spent: -1}}},
-			"too much": {Purse: "p", Pots: []wire.PotReport{{Budget: "b", Want: 1 << 62}}},
+			"no purse": {},
 			"twice":    {Purse: "p", Pots: []wire.PotReport{{Budget: "b"}, {Budget: "b"}}},
-			"no name":  {Purse: "p", Pots: []wire.PotReport{{}}},
 		} {
 			_, err := o.Lease(context.Background(), "a", r)
 			assert.ErrorIs(t, err, ErrRequest, what)
 		}
 	})
+}
+
+// One pot that cannot be keeps no other from being lent to, and the operator hears of it.
+func TestAFlawedPotIsRefusedAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, o *origin) {
+		o.put(`{"budgets":[{"name":"b","limit_usd":1,"period":"daily","scope":"total"},{"name":"c","limit_usd":1,"period":"daily","scope":"total"}]}`)
+		budgets, _, err := o.definitions(context.Background())
+		require.NoError(t, err)
+		memory := NewMemory()
+		memory.Use([]wire.Budget{*budgets["b"], *budgets["c"]})
+		for what, flawed := range map[string]wire.PotReport{
+			"negative": {Budget: "c", Spent: -1}, "negative wish": {Budget: "c", Want: -1}, "lease": {Budget: "c", Granted: 1 << 62},
+			"returned": {Budget: "c", Returned: math.MaxInt64}, "no name": {}, "a bad name": {Budget: "c\x00"},
+			"a long name": {Budget: strings.Repeat("c", 300)}, "no period": {Budget: "c", Period: -1},
+		} {
+			if flawed.Period == 0 {
+				flawed.Period = o.today()
+			}
+			good := wire.PotReport{Budget: "b", Period: o.today(), Want: 1000}
+			r := &wire.LeaseRequest{Purse: "purse of " + what, Pots: []wire.PotReport{flawed, good}}
+			for lender, lease := range map[string]func() (*wire.LeaseReply, error){
+				"store":  func() (*wire.LeaseReply, error) { return o.Lease(context.Background(), "a", r) },
+				"memory": func() (*wire.LeaseReply, error) { return memory.Lease(context.Background(), r) },
+			} {
+				reply, err := lease()
+				require.NoError(t, err, "%s: %s", lender, what)
+				require.Len(t, reply.Pots, 2)
+				limit := int64(1e9)
+				if budgets[flawed.Budget] == nil {
+					limit = 0
+				}
+				assert.Equal(t, wire.PotGrant{Budget: flawed.Budget, Period: flawed.Period, Keep: -1, Limit: limit, Refused: wire.RefusedFlawed}, reply.Pots[0], what)
+				assert.Equal(t, int64(1000), reply.Pots[1].Granted, what)
+			}
+		}
+		assert.Equal(t, []string{wire.AlertFlawed}, o.kinds())
+		s, err := o.Budget(context.Background(), "c")
+		require.NoError(t, err)
+		assert.Empty(t, s.Nodes)
+	})
+}
+
+// What is told beyond all limits ends the budget, for everybody, and nothing else.
+func TestAbsurdAmountsDoNotOverflow(t *testing.T) {
+	for _, period := range []string{"daily", "rolling-1h", "total"} {
+		onEach(t, func(t *testing.T, o *origin) {
+			o.put(fmt.Sprintf(`{"budgets":[{"name":"b","limit_usd":9e8,"period":%q,"scope":"total"}]}`, period))
+			budgets, _, err := o.definitions(context.Background())
+			require.NoError(t, err)
+			memory := NewMemory()
+			memory.Use([]wire.Budget{*budgets["b"]})
+			start := budgets["b"].SpanAt(o.at).Begin()
+			for n := range 20 {
+				r := wire.PotReport{Budget: "b", Period: start, Spent: math.MaxInt64, Unverified: math.MaxInt64, Grace: math.MaxInt64,
+					Held: math.MaxInt64, Rate: math.MaxInt64, Want: math.MaxInt64, Min: math.MaxInt64}
+				node := fmt.Sprint("n", n)
+				g := o.lease(node, r)
+				assert.Zero(t, g.Granted)
+				assert.Equal(t, wire.RefusedExhausted, g.Refused)
+				same, err := memory.Lease(context.Background(), &wire.LeaseRequest{Purse: "purse of " + node, Pots: []wire.PotReport{r}})
+				require.NoError(t, err)
+				assert.Equal(t, g, same.Pots[0], "the store and the memory")
+			}
+			g := o.lease("honest", wire.PotReport{Budget: "b", Period: start, Want: 1e9})
+			assert.Equal(t, []int64{0, math.MaxInt64, math.MaxInt64}, []int64{g.Granted, g.Spent, g.Committed})
+			s, err := o.Budget(context.Background(), "b")
+			require.NoError(t, err)
+			assert.Equal(t, int64(math.MaxInt64), s.Spent)
+			assert.Equal(t, int64(math.MaxInt64/60*60), s.PerHour)
+			assert.Negative(t, s.Remaining)
+			assert.Contains(t, o.kinds(), wire.AlertExhausted)
+			_, err = o.WriteOff(context.Background(), "n1", "b")
+			require.NoError(t, err)
+		})
+	}
 }
 
 func TestALowerLimitCallsBack(t *testing.T) {
@@ -227,6 +302,15 @@ func TestWriteOff(t *testing.T) {
 		assert.Equal(t, wire.RefusedExhausted, g.Refused, "it is gone")
 		g = o.lease("a", wire.PotReport{Budget: "b", Period: o.today(), Granted: 8e8, Spent: 2e8, Returned: 6e8})
 		assert.Equal(t, int64(2e8), g.Committed, "what the node tells counts instead")
+		_, err := o.WriteOff(context.Background(), "typo", "b")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		assert.EqualError(t, err, `there is no node "typo" that ever had any of it: no node has a lease`)
+		o.lease("c", wire.PotReport{Budget: "b", Period: o.today(), Want: 1e8})
+		o.lease("d", wire.PotReport{Budget: "b", Period: o.today(), Want: 1e8})
+		for _, budget := range []string{"b", ""} {
+			_, err = o.WriteOff(context.Background(), "typo", budget)
+			assert.EqualError(t, err, `there is no node "typo" that ever had any of it: those that have a lease are c, d`)
+		}
 	})
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wedge-proxy/wedge/origin/store"
@@ -42,7 +44,7 @@ type Lease struct {
 }
 
 // used is what a status counts as gone.
-func (s *Status) used() int64 { return s.Spent + s.Unverified }
+func (s *Status) used() int64 { return store.Plus(s.Spent, s.Unverified) }
 
 // Budgets lists up to limit budgets whose names follow after, without their nodes.
 func (s *Spend) Budgets(ctx context.Context, after string, limit int) ([]Status, error) {
@@ -76,6 +78,13 @@ func (s *Spend) Budgets(ctx context.Context, after string, limit int) ([]Status,
 	return all, nil
 }
 
+// missing is a store.ErrNotFound that says what there is not.
+type missing string
+
+func (m missing) Error() string { return string(m) }
+
+func (m missing) Is(target error) bool { return target == store.ErrNotFound }
+
 // Budget is one budget, with its nodes. An unknown one is store.ErrNotFound.
 func (s *Spend) Budget(ctx context.Context, name string) (status Status, err error) {
 	budgets, _, err := s.definitions(ctx)
@@ -84,7 +93,7 @@ func (s *Spend) Budget(ctx context.Context, name string) (status Status, err err
 	}
 	b := budgets[name]
 	if b == nil {
-		return status, fmt.Errorf("there is no budget %q: %w", name, store.ErrNotFound)
+		return status, missing(fmt.Sprintf("there is no budget %q", name))
 	}
 	err = s.store.View(ctx, func(t *store.Tx) (err error) {
 		status, err = s.status(t, b)
@@ -125,13 +134,13 @@ func (s *Spend) status(t *store.Tx, b *wire.Budget) (Status, error) {
 			status.Nodes = append(status.Nodes, l)
 		}
 		status.add(&status.Nodes[len(status.Nodes)-1], &p)
-		committed += p.committed()
+		committed = store.Plus(committed, p.committed())
 		if now.Sub(l.Seen) < demandTime {
-			perMinute += p.Rate
+			perMinute = store.Plus(perMinute, p.Rate)
 		}
 	}
 	status.Remaining = b.LimitNano - committed
-	status.PerHour = perMinute * 60
+	status.PerHour = hourly(perMinute)
 	status.forecast(now, b.LimitNano, perMinute)
 	return status, rows.Err()
 }
@@ -139,10 +148,20 @@ func (s *Spend) status(t *store.Tx, b *wire.Budget) (Status, error) {
 // add adds a pot to its node and to the budget.
 func (s *Status) add(l *Lease, p *pot) {
 	leased := max(0, p.Granted-p.Returned-p.used())
-	l.Spent, l.Unverified, l.Leased = l.Spent+p.Spent, l.Unverified+p.Unverified+p.WrittenOff, l.Leased+leased
-	l.Held, l.Grace, l.PerHour = l.Held+p.Held, l.Grace+p.Grace, l.PerHour+60*p.Rate
-	s.Spent, s.Unverified, s.Leased = s.Spent+p.Spent, s.Unverified+p.Unverified+p.WrittenOff, s.Leased+leased
+	for _, sum := range [...]struct {
+		of   *int64
+		more int64
+	}{
+		{&l.Spent, p.Spent}, {&l.Unverified, p.Unverified + p.WrittenOff}, {&l.Leased, leased},
+		{&l.Held, p.Held}, {&l.Grace, p.Grace}, {&l.PerHour, hourly(p.Rate)},
+		{&s.Spent, p.Spent}, {&s.Unverified, p.Unverified + p.WrittenOff}, {&s.Leased, leased},
+	} {
+		*sum.of = store.Plus(*sum.of, sum.more)
+	}
 }
+
+// hourly is what is spent in an hour.
+func hourly(perMinute int64) int64 { return 60 * min(perMinute, math.MaxInt64/60) }
 
 // forecast tells when nothing will be left.
 func (s *Status) forecast(now time.Time, limit, perMinute int64) {
@@ -161,23 +180,66 @@ func (s *Status) forecast(now time.Time, limit, perMinute int64) {
 }
 
 // WriteOff counts as spent, unverified, what a node that will not come back has of a budget, or of all for the name "". Should
-// it come back, what it tells counts instead. It returns the amount.
+// it come back, what it tells counts instead. It returns the amount. A node that never had any is store.ErrNotFound.
 func (s *Spend) WriteOff(ctx context.Context, node, budget string) (nano int64, err error) {
 	err = s.store.Update(ctx, func(t *store.Tx) (err error) {
 		nano, err = writeOff(t, node, budget)
 		return err
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, err
+	}
 	if err != nil {
 		return 0, fmt.Errorf("spend: cannot write off what the node %s has: %w", node, err)
 	}
 	return nano, nil
 }
 
-func writeOff(t *store.Tx, node, budget string) (nano int64, err error) {
-	where, args := " where node = ? and granted - returned > "+usedSQL, []any{node}
-	if budget != "" {
-		where, args = where+" and budget = ?", append(args, budget)
+const leasedSQL = " and granted - returned > " + usedSQL
+
+// mustHave refuses a node that has no pot of a budget: most likely its name is misspelt.
+func mustHave(t *store.Tx, of string, args []any, node, budget string) error {
+	var n int
+	if err := t.Row("select count(*) from (select 1 from spend_pots"+of+" limit 1) as had", args...).Scan(&n); err != nil || n > 0 {
+		return err
 	}
+	where, args := " where 1 = 1", []any(nil)
+	if budget != "" {
+		where, args = " where budget = ?", []any{budget}
+	}
+	const most = 20
+	rows, err := t.Query("select distinct node from spend_pots"+where+leasedSQL+" order by node limit ?", append(args, most)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	what := "no node has a lease"
+	if len(names) > 0 {
+		what = "those that have a lease are " + strings.Join(names, ", ")
+	}
+	return missing(fmt.Sprintf("there is no node %q that ever had any of it: %s", node, what))
+}
+
+func writeOff(t *store.Tx, node, budget string) (nano int64, err error) {
+	of, args := " where node = ?", []any{node}
+	if budget != "" {
+		of, args = of+" and budget = ?", append(args, budget)
+	}
+	if err := mustHave(t, of, args, node, budget); err != nil {
+		return 0, err
+	}
+	where := of + leasedSQL
 	rows, err := t.Query("select distinct budget from spend_pots"+where+" order by budget", args...)
 	if err != nil {
 		return 0, err
@@ -197,8 +259,9 @@ func writeOff(t *store.Tx, node, budget string) (nano int64, err error) {
 	if err := lock(t, names); err != nil {
 		return 0, err
 	}
-	err = t.Row("select cast(coalesce(sum(granted - returned - "+usedSQL+"), 0) as bigint) from spend_pots"+where, args...).Scan(&nano)
-	if err == nil {
+	var high, low int64
+	err = t.Row("select "+store.SumOf("granted - returned - "+usedSQL)+" from spend_pots"+where, args...).Scan(&high, &low)
+	if nano = store.Whole(high, low); err == nil {
 		_, err = t.Exec("update spend_pots set written_off = granted - returned - spent - unverified"+where, args...)
 	}
 	return nano, err
