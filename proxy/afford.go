@@ -1,9 +1,13 @@
 package proxy
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/catalog"
@@ -41,6 +45,7 @@ func (snap *Snapshot) linkAccounts(book *budget.Book) {
 			p.accounts = appendNew(p.accounts, matched[[2]string{"team", p.Team}]...)
 		}
 		p.accounts = appendNew(p.accounts, matched[[2]string{"total", ""}]...)
+		p.payers = digestOf(p.accounts)
 	}
 	for _, v := range snap.versions {
 		v.accounts = matched[[2]string{"model", v.Model.Name}]
@@ -48,6 +53,21 @@ func (snap *Snapshot) linkAccounts(book *budget.Book) {
 	for _, p := range snap.providers {
 		p.accounts = matched[[2]string{"provider", p.Name}]
 	}
+}
+
+// digestOf tells sets of accounts apart. Whoever makes two of them collide, which takes the catalog's author, has their equal
+// requests share a call.
+func digestOf(accounts []*budget.Account) (sum [8]byte) {
+	if len(accounts) == 0 {
+		return sum
+	}
+	names := make([]string, len(accounts))
+	for i, a := range accounts {
+		names[i] = a.Name()
+	}
+	slices.Sort(names)
+	binary.LittleEndian.PutUint64(sum[:], xxhash.Sum64String(strings.Join(names, "\x00")))
+	return sum
 }
 
 // appendNew appends the accounts that are not in the list.
@@ -137,8 +157,14 @@ func (x *exchange) downgraded(e *dialect.Error) bool {
 func (x *exchange) charge(t *target) (failure *dialect.Error, again bool) {
 	c := &x.up.charge
 	c.reset()
-	*c = charge{price: t.price, begun: x.start, asked: x.askedTokens(), sent: c.sent[:0]}
+	*c = charge{price: t.price, begun: x.start, asked: x.askedTokens() + x.linkedPictures(), sent: c.sent[:0]}
 	x.gathers = false
+	if l := x.line(); l != nil {
+		c.asked = max(c.asked, l.context())
+	}
+	if c.late = x.goesOn(); c.late {
+		c.paid = x.limit(x.plan.version)
+	}
 	if x.op.Counts() || x.s.o.Budgets == nil {
 		return nil, true
 	}
@@ -153,7 +179,7 @@ func (x *exchange) charge(t *target) (failure *dialect.Error, again bool) {
 	var nano int64
 	if anyHard(accounts) && x.costs() {
 		c.hard = x.op.Chats()
-		nano = x.need(c, accounts)
+		nano = x.need(c, t, accounts)
 	}
 	short := x.s.o.Budgets.Admit(&c.hold, accounts, nano, time.Now())
 	if short != nil && x.lessWillDo(c) {
@@ -169,7 +195,16 @@ func (x *exchange) charge(t *target) (failure *dialect.Error, again bool) {
 // lessWillDo makes do with the beginning of an answer where there is no money for more of it.
 func (x *exchange) lessWillDo(c *charge) bool {
 	switch {
-	case !x.op.Chats() || !x.costs() || c.chunk > 0 && c.chunk <= leastTokens:
+	case !x.op.Chats() || !x.costs():
+		return false
+	case c.full:
+		if c.paid <= leastWhole*x.choices() {
+			return false
+		}
+		c.clamp = leastWhole
+		c.paid = leastWhole * x.choices()
+		return true
+	case c.chunk > 0 && c.chunk <= leastTokens:
 		return false
 	case !x.streaming && !x.gathers && (x.plan.whole || !x.gatherable()):
 		return false
@@ -195,13 +230,16 @@ func (x *exchange) holdFor(c *charge, v *version, t *target, whole bool) bool {
 	}
 	var nano int64
 	if anyHard(accounts) {
-		tokens := x.limit(v)
-		if tokens == 0 {
+		tokens, hides := x.limit(v), x.hides(t)
+		switch {
+		case tokens > 0:
+		case hides:
+			tokens = hiddenTokens
+		default:
 			tokens = wholeTokens
 		}
-		if !whole {
+		if c.hard = !whole; !whole && !hides {
 			tokens = min(tokens, chunkTokens)
-			c.hard = true
 		}
 		c.paid = tokens * x.choices()
 		nano = c.price.AtMost(c.atMostAsked(), c.paid, x.start)
@@ -255,15 +293,23 @@ func (x *exchange) costs() bool {
 	return x.op != dialect.OpOther || x.ctx.IsPost() && (len(x.ref) > 0 || !x.free())
 }
 
-// wholeTokens is what an answer is taken to have at most where nobody says.
-const wholeTokens = 4096
+const (
+	// wholeTokens is what an answer that can be seen coming is taken to have at most where nobody says.
+	wholeTokens = 32 << 10
+	// hiddenTokens is what a model that reasons generates at most where nobody says.
+	hiddenTokens = 128 << 10
+	// hiddenLeast is by how much answers may have more tokens than were seen coming.
+	hiddenLeast = 256
+	// leastWhole is as few tokens as an answer is limited to that does not end where the money does.
+	leastWhole = 1024
+)
 
 // plenty is how many such requests the money must be there for, or else a whole answer is watched while it comes.
 const plenty = 32
 
-// need is what must be there before the attempt begins: all that a whole answer may cost, or the beginning of one that comes
-// as a stream. A whole answer that the money is scarce for is asked for as a stream.
-func (x *exchange) need(c *charge, accounts []*budget.Account) int64 {
+// need is what must be there before the attempt begins: all that an answer may cost that is not seen coming, or the beginning
+// of one that comes as a stream. A whole answer that the money is scarce for is asked for as a stream.
+func (x *exchange) need(c *charge, t *target, accounts []*budget.Account) int64 {
 	if !x.op.Chats() {
 		nano := c.price.AtMost(c.atMostAsked()+x.extraTokens(), x.outputTokens(), x.start)
 		if x.op == dialect.OpOther && x.under("images") { // where they are billed one by one
@@ -273,102 +319,67 @@ func (x *exchange) need(c *charge, accounts []*budget.Account) int64 {
 	}
 	limit, choices := x.limit(x.plan.version), x.choices()
 	all, most := c.atMostAsked(), x.s.o.Budgets.Most(accounts, x.start)
+	cost := func(tokens int64) int64 { return c.price.AtMost(all, tokens*choices, x.start) }
+	if c.hard = x.streaming; c.late || x.hides(t) {
+		return c.needAll(limit, choices, most, cost)
+	}
 	if !x.streaming {
 		tokens := limit
 		if tokens == 0 {
 			tokens = wholeTokens
 		}
-		nano := c.price.AtMost(all, tokens*choices, x.start)
-		if x.plan.whole || nano <= most/plenty || !x.gatherable() {
-			c.hard = false
+		if nano := cost(tokens); nano <= most/plenty {
 			return nano
 		}
-		x.gathers = true
+		if x.plan.whole || !x.gatherable() {
+			return c.needAll(limit, choices, most, cost)
+		}
+		c.hard, x.gathers = true, true
 	}
-	c.chunk = affordable(most, func(tokens int64) int64 { return c.price.AtMost(all, tokens*choices, x.start) })
+	c.chunk = affordable(most, cost)
 	if limit > 0 {
 		c.chunk = min(c.chunk, limit)
 	}
 	c.paid = c.chunk * choices
-	return c.price.AtMost(all, c.paid, x.start)
+	return cost(c.chunk)
 }
 
-// words are what the request says, read once.
-func (x *exchange) words() *dialect.Prompt {
-	switch {
-	case x.prompt != nil:
-	case x.known != nil && (x.ruling == nil || !x.ruling.edited):
-		x.prompt = x.known.promptOf(x.s.o.Dialects.For(x.op), x.op)
-	default:
-		x.promptBuf = dialect.Prompt{Scratch: x.promptBuf.Scratch[:0]}
-		x.s.o.Dialects.For(x.op).ReadPrompt(x.op, x.requestBody(), &x.promptBuf)
-		x.prompt = &x.promptBuf
+// needAll is need where all of the answer must be paid for beforehand. Where it may cost more than the money allows, the
+// provider is told a lower limit.
+func (c *charge) needAll(limit, choices, most int64, cost func(tokens int64) int64) int64 {
+	tokens, share := limit, int64(2)
+	if limit == 0 {
+		tokens, share = hiddenTokens, 8
 	}
-	return x.prompt
+	full := tokens
+	for tokens > leastWhole && cost(tokens) > most/share {
+		tokens = max(tokens/4, leastWhole)
+	}
+	if tokens < full {
+		c.clamp = tokens
+	}
+	c.full, c.chunk, c.paid = true, tokens, tokens*choices
+	return cost(tokens)
 }
 
-// Bodies of more bytes are read to tell their texts from pictures.
-const longBody = 16 << 10
-
-// pictureTokens is what a message with a picture is taken to have besides its texts.
-const pictureTokens = 1600
-
-// askedTokens is about how many tokens the request has.
-func (x *exchange) askedTokens() int64 {
-	body := x.requestBody()
-	if x.op == dialect.OpOther || len(body) <= longBody {
-		return int64(min(len(body), longBody))/bytesPerToken + 1
-	}
-	p := x.words()
-	n := int64(p.TextBytes)/bytesPerToken + 1
-	if p.Images {
-		n += pictureTokens * int64(p.Messages)
-	}
-	return n
-}
-
-// limit is the bound on the answer's tokens that goes to the provider; 0 where nobody sets one.
-func (x *exchange) limit(v *version) int64 {
-	if v.forceLimit > 0 {
-		return v.forceLimit
-	}
-	if n := x.words().MaxTokens; n > 0 {
-		return n
-	}
-	return v.fillLimit
-}
-
-// maxChoices bounds how many answers a request is taken to ask for.
-const maxChoices = 128
-
-// choices is how many answers the request asks for.
-func (x *exchange) choices() int64 {
-	n := int64(1)
-	body := x.requestBody()
-	switch x.op {
-	case dialect.OpChat, dialect.OpCompletions:
-		for _, name := range [...]string{"n", "best_of"} {
-			n = max(n, numberAt(body, 0, name))
-		}
-	case dialect.OpGenerate:
-		if config := memberOf(body, 0, "generationConfig"); config.found && body[config.at] == '{' {
-			n = numberAt(body, config.at, "candidateCount")
+// clampBody puts the limit into the body that the provider gets, which is of the operation op.
+func (x *exchange) clampBody(op dialect.Op) *dialect.Error {
+	n := x.up.charge.clamp
+	if op == dialect.OpMessages {
+		if p := memberOf(x.body, 0, "thinking"); p.found && x.body[p.at] == '{' {
+			if m := numberAt(x.body, p.at, "budget_tokens"); m >= n { // which providers refuse
+				e := fail(codeBudgetExhausted, "", "the money that is left pays for "+strconv.FormatInt(n, 10)+" tokens, and the request allows "+
+					strconv.FormatInt(m, 10)+" for thinking alone; ask for less, or have a budget's limit raised")
+				e.Final = true
+				return e
+			}
 		}
 	}
-	return min(max(n, 1), maxChoices)
-}
-
-// numberAt is a member of the object at doc[at] that is a whole number, or 0.
-func numberAt(doc []byte, at int, name string) int64 {
-	p := memberOf(doc, at, name)
-	if !p.found {
-		return 0
+	out, err := x.s.o.Dialects.For(op).AppendMaxTokens(nil, x.body, op, n)
+	if err == nil {
+		x.body = out
 	}
-	n, err := strconv.ParseInt(string(doc[p.at:p.end]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	return nil
 }
 
 // gatherable says that the whole answer can be put together from a stream.

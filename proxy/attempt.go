@@ -87,6 +87,9 @@ func (x *exchange) nextTarget() *target {
 
 func (x *exchange) pickTarget() *target {
 	p, v := &x.plan, x.plan.version
+	if l := x.conversation(); l != nil {
+		return x.pinnedTarget(l)
+	}
 	if t, ruled := x.ruledTarget(); ruled {
 		return t
 	}
@@ -242,6 +245,11 @@ func (x *exchange) prepare(t *target) (ask upstream.Request, failure *dialect.Er
 		if x.body, lost, failure = x.appendBodyFor(x.body[:0], x.plan.version, t); failure != nil {
 			return ask, failure
 		}
+		if x.up.charge.clamp > 0 {
+			if failure = x.clampBody(x.asks(t)); failure != nil {
+				return ask, failure
+			}
+		}
 	}
 	x.dropped = ""
 	x.lose(lost)
@@ -302,6 +310,7 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 		b := x.bill()
 		b.book(x.usage, t, c)
 	}
+	x.up.keepNoneCut(&x.usage)
 	x.entry = x.keepWhole(out)
 	x.endFlight(x.entry, nil)
 	return nil, false

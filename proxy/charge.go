@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/wedge-proxy/wedge/proxy/budget"
@@ -22,8 +23,12 @@ type charge struct {
 	chunk int64 // of them, that were added last
 	tried int64 // came, when there was no money for more
 	least int   // bytes of the smallest event: what stands around the texts
+	seen  int64 // tokens of the answer as its events show it
+	clamp int64 // what the provider is to be told as the limit of the answer's tokens; 0: what the client said, or nothing
 
 	hard bool // a budget may end the stream
+	full bool // all of the answer is paid for beforehand
+	late bool // the answer goes on when nobody reads it any more
 	cut  bool // and did
 	// whole says that the answer ended well, so that what the provider tells of it is all.
 	whole  bool
@@ -51,12 +56,23 @@ const (
 // atMostAsked is how many tokens the request has at most, as far as an estimate can tell.
 func (c *charge) atMostAsked() int64 { return c.asked*4/3 + 1 }
 
-// event counts an event of the answer.
-func (c *charge) event(size int, u *dialect.Usage) {
+// event counts an event of the answer. Where events have names, those that bring something new end in delta; the others
+// repeat it. Sound has many more bytes than tokens.
+func (c *charge) event(name []byte, size int, u *dialect.Usage) {
+	switch {
+	case len(name) > 0 && !bytes.HasSuffix(name, []byte("delta")):
+		c.came = max(c.came, u.Output)
+		return
+	case bytes.HasSuffix(name, []byte("audio.delta")):
+		c.came += 1 + int64(size/soundBytes)
+		return
+	}
 	if c.least == 0 || size < c.least {
 		c.least = size
 	}
-	c.came = max(c.came+1+int64(size-c.least)/bytesPerToken, u.Output)
+	n := 1 + int64(size-c.least)/bytesPerToken
+	c.seen += n
+	c.came = max(c.came+n, u.Output)
 }
 
 // remember keeps what the clients got.
@@ -109,11 +125,46 @@ func affordable(left int64, cost func(tokens int64) int64) int64 {
 
 // usage is what counts as consumed: what the provider tells, or an estimate.
 func (c *charge) usage(u dialect.Usage) (counts dialect.Usage, estimated bool) {
+	if !plausible(&u) {
+		u = dialect.Usage{}
+	}
 	if u.Known && c.whole {
 		return u, c.estimated
 	}
 	u.Known, u.Input, u.Output = true, max(u.Input, c.asked), max(u.Output, c.came)
+	if c.late {
+		u.Output = max(u.Output, c.paid)
+	}
 	return u, true
+}
+
+// mostUsed is more of anything than one answer consumes.
+const mostUsed = 1 << 30
+
+// plausible says that a provider's numbers can be true.
+func plausible(u *dialect.Usage) bool {
+	for _, n := range [...]int64{
+		u.Input, u.Cached, u.CacheWrite, u.CacheWriteHour, u.AudioInput, u.ImageInput,
+		u.Output, u.Reasoning, u.AudioOutput, u.ImageOutput, u.Images, u.AudioMillis, u.Letters,
+	} {
+		if n < 0 || n > mostUsed {
+			return false
+		}
+	}
+	return true
+}
+
+// hid says that an answer had many more tokens than were seen coming.
+func (c *charge) hid(u *dialect.Usage) bool {
+	if c.seen == 0 {
+		return u.Reasoning > hiddenLeast
+	}
+	return u.Output > 2*c.seen+hiddenLeast
+}
+
+// filled says that the answer may have ended where the node had it ended: it is shorter than what was asked for.
+func (c *charge) filled(u *dialect.Usage) bool {
+	return c.clamp > 0 && (!u.Known || u.Output+lastTokens >= c.clamp)
 }
 
 // settle books what an attempt cost. It may be called again, and does nothing then.
@@ -125,7 +176,7 @@ func (c *charge) settle(u *dialect.Usage) {
 	if nano == price.Unknown { // beyond all measure
 		nano = c.hold.Nano()
 	}
-	c.hold.Settle(nano)
+	c.hold.Settle(min(nano, price.Beyond))
 	c.book = nil
 }
 

@@ -95,7 +95,7 @@ func (x *exchange) readRef() {
 func (x *exchange) asks(t *target) dialect.Op {
 	p := t.provider
 	switch {
-	case x.op == dialect.OpOther, x.op.Dialect() == p.dialect && (x.op != dialect.OpResponses || !p.chatsOnly):
+	case x.op == dialect.OpOther, x.conversation() != nil, x.op.Dialect() == p.dialect && (x.op != dialect.OpResponses || !p.chatsOnly):
 		return x.op
 	case x.op.Chats():
 		return p.dialect.ChatOp()

@@ -58,7 +58,14 @@ func scripted(t *testing.T, answer func(call int, w net.Conn, body string)) stri
 
 func cornerServer(t *testing.T, provider string) (*Server, string) {
 	t.Helper()
-	s := newTestServer(t, fmt.Sprintf(`
+	s := newCorner(t, provider)
+	return s, serveTest(t, s)
+}
+
+// newCorner is cornerServer before it listens.
+func newCorner(t *testing.T, provider string) *Server {
+	t.Helper()
+	return newTestServer(t, fmt.Sprintf(`
 providers:
   - {name: one, dialect: openai, base_url: "http://%[1]s/v1"}
   - {name: two, dialect: openai, base_url: "http://%[1]s/v1"}
@@ -70,7 +77,6 @@ models:
 prices: [{provider: one, model: m, input: 1000, output: 2000}]
 keys: [{name: k, id: wk_abcdefghijkl, hash: "sha256:%[2]x", models: ["*"], tenant: t, may: [direct], passthrough: [one]}]
 `, provider, wire.HashKey([]byte(testKey))))
-	return s, serveTest(t, s)
 }
 
 // got is what a client read.

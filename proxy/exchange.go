@@ -68,6 +68,7 @@ type state struct {
 	snap  *Snapshot
 	ctx   *fasthttp.RequestCtx
 	conn  *downstream.Conn // nil outside a Listener
+	visit *visit           // in place of a connection
 	start time.Time
 	id    requestID
 
@@ -121,7 +122,8 @@ type state struct {
 	reader   stream.Reader
 	up       *upcall
 	watched  bool
-	alarm    *alarm
+	alarm    *bell // when the request's own time is over
+	parting  *bell // when a visit's client leaves
 	plan     plan
 	upstream time.Duration // spent waiting for providers
 
@@ -140,6 +142,7 @@ type state struct {
 	overhead   time.Duration // the node's own share until the first byte
 	firstToken time.Duration
 	streamed   bool // the exchange is the response's body, and Close finishes it
+	passes     bool // the answer is another exchange's, which accounts for it
 	gone       bool // the client left
 	broken     bool // a panic left it in no state to be used again
 }
@@ -152,7 +155,9 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.s, x.ctx, x.snap = s, ctx, s.snap.Load()
-	x.conn = downstream.From(ctx.Conn())
+	if x.conn = downstream.From(ctx.Conn()); x.conn == nil {
+		x.visit, _ = ctx.Conn().(*visit)
+	}
 	x.start = time.Now()
 	x.id = s.ids.next()
 	x.cost = price.Unknown
@@ -195,9 +200,12 @@ func (x *exchange) Gone() { x.flight.Gone(&x.reader) }
 
 // watchClient makes the watcher call Gone when the client leaves.
 func (x *exchange) watchClient() {
-	if x.conn != nil {
+	switch {
+	case x.conn != nil:
 		x.s.watcher.Add(&x.watch, x.conn, x)
 		x.watched = true
+	case x.visit != nil:
+		x.parting = whenDone(x.visit.ctx, x.Gone)
 	}
 }
 
@@ -206,4 +214,6 @@ func (x *exchange) unwatchClient() {
 		x.s.watcher.Remove(&x.watch)
 		x.watched = false
 	}
+	x.parting.silence()
+	x.parting = nil
 }

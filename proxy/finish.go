@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"time"
 
 	"github.com/wedge-proxy/wedge/internal/bytesx"
@@ -16,7 +17,15 @@ const statusGone = 499
 // is the exchange over. What the provider's call learnt goes back in upcall.leave and upcall.finish.
 func (x *exchange) finish() {
 	x.leaveFlight()
+	if x.passes {
+		x.s.inFlight.Add(-1)
+		x.release()
+		return
+	}
 	x.endTicket()
+	if x.visit != nil && x.visit.learn != nil {
+		x.visit.learn(x)
+	}
 	if x.gone {
 		x.status = statusGone
 	}
@@ -65,10 +74,15 @@ func loggedPath(path []byte) []byte {
 }
 
 func (x *exchange) clientIP() string {
-	if x.conn == nil {
-		return ""
+	switch {
+	case x.conn != nil:
+		return x.conn.PeerIP()
+	case x.visit != nil:
+		if host, _, err := net.SplitHostPort(x.visit.peer.String()); err == nil {
+			return host
+		}
 	}
-	return x.conn.PeerIP()
+	return ""
 }
 
 // describe writes down what became of the request, without a word of its prompt or its answer.

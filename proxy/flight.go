@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/wedge-proxy/wedge/proxy/cache"
@@ -68,10 +67,13 @@ func (x *exchange) takeFlight() {
 }
 
 // flightKey names the flight of equal requests. Those of different operations share the answer that is kept, but not the
-// call: what flows is in the words of one dialect.
+// call: what flows is in the words of one dialect. Neither do those that other budgets pay for: one of them may end it early.
 func (x *exchange) flightKey() *cache.Key {
 	x.shared = x.key
 	x.shared[0] ^= byte(x.op)
+	for i, b := range x.who.payers {
+		x.shared[1+i] ^= b
+	}
 	return &x.shared
 }
 
@@ -219,36 +221,16 @@ func (x *exchange) gather() (*cache.Form, *dialect.Error) {
 	return &cache.Form{Body: body}, nil
 }
 
-// alarm ends an exchange's wait when its x-wedge-timeout is over.
-type alarm struct {
-	mu    sync.Mutex
-	x     *exchange // nil once cancelled
-	timer *time.Timer
-}
-
-func (a *alarm) ring() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.x != nil {
-		a.x.flight.Expire(&a.x.reader)
-	}
-}
-
+// setAlarm ends the exchange's wait when its x-wedge-timeout is over.
 func (x *exchange) setAlarm() {
 	if !x.timeout.IsZero() {
-		x.alarm = &alarm{x: x}
-		x.alarm.timer = time.AfterFunc(time.Until(x.timeout), x.alarm.ring)
+		x.alarm = whenOver(time.Until(x.timeout), func() { x.flight.Expire(&x.reader) })
 	}
 }
 
 func (x *exchange) cancelAlarm() {
-	if a := x.alarm; a != nil {
-		a.mu.Lock()
-		a.x = nil
-		a.mu.Unlock()
-		a.timer.Stop()
-		x.alarm = nil
-	}
+	x.alarm.silence()
+	x.alarm = nil
 }
 
 // late says that the request's own time is up.

@@ -81,7 +81,7 @@ func headerKey(h *fasthttp.RequestHeader) []byte {
 			return key
 		}
 	}
-	return nil
+	return protocolKey(h)
 }
 
 // cacheRules are what x-wedge-cache asks for.
@@ -100,9 +100,6 @@ func (x *exchange) readControls() *dialect.Error {
 			return fail(codeInvalidRequest, "", "x-wedge-timeout is not a duration such as 30s")
 		}
 		x.timeout, x.timed = x.start.Add(d), true
-	}
-	if v := h.PeekBytes(headerResume); len(v) > 0 && string(v) != "on" { // no stream tells what could be named here
-		return fail(codeResumeLost, "", "this node keeps nothing of the stream that x-wedge-resume names; send the request anew, without the header")
 	}
 	if e := x.readTags(); e != nil {
 		return e
@@ -370,6 +367,9 @@ func (x *exchange) setOwnHeaders(h *fasthttp.ResponseHeader) {
 	x.setTimes(h)
 	x.setRates(h)
 	x.setRuledHeaders(h)
+	if len(x.s.o.Origins) > 0 {
+		x.letOrigin(h)
+	}
 }
 
 // setSharedHeaders sets what the answers from one entry to equal requests have in common.

@@ -21,7 +21,7 @@ type hedge struct {
 // nextHedge prepares the hedge of the request's first attempt, or returns nil. It never waits: the first attempt has not
 // been made yet.
 func (x *exchange) nextHedge() *hedge {
-	if x.ruling == nil || x.ruling.hedge <= 0 || x.plan.attempts != 1 || x.op == dialect.OpOther {
+	if x.conversation() != nil || x.ruling == nil || x.ruling.hedge <= 0 || x.plan.attempts != 1 || x.op == dialect.OpOther {
 		return nil
 	}
 	h := &hedge{after: x.ruling.hedge, tried: x.plan.tried}
@@ -40,7 +40,7 @@ func (x *exchange) nextHedge() *hedge {
 func (x *exchange) do(t *target, ask *upstream.Request) (*target, error) {
 	h := x.nextHedge()
 	if h == nil {
-		return t, t.provider.endpoint.Do(&x.up.call, ask)
+		return t, x.endpointOf(t).Do(&x.up.call, ask)
 	}
 	h.charge = charge{price: h.target.price, begun: x.start, asked: x.askedTokens()}
 	if !x.holdFor(&h.charge, x.plan.version, h.target, !x.asksStream()) { // one attempt is what can be paid for

@@ -123,6 +123,9 @@ func (b *bill) book(u dialect.Usage, t *target, c *charge) {
 		b.factors.known.Learn(t.Model, b.counted, int(u.Input))
 	}
 	u, estimated := c.usage(u)
+	if !estimated && c.hid(&u) {
+		t.live.ObserveHidden()
+	}
 	c.settle(&u)
 	h.input.Add(u.Input)
 	h.output.Add(u.Output)
@@ -191,6 +194,9 @@ func (s *Server) registerState(r *obs.Registry) {
 	})
 	r.GaugeFunc(obs.Opts{Name: "wedge_requests_in_flight", Help: "Requests under way."}, func(emit obs.Emit) {
 		emit(float64(s.inFlight.Load()))
+	})
+	r.GaugeFunc(obs.Opts{Name: "wedge_websockets_open", Help: "Clients' WebSockets."}, func(emit obs.Emit) {
+		emit(float64(s.sockets.count()))
 	})
 	r.GaugeFunc(obs.Opts{Name: "wedge_catalog_rejected", Help: "1 while the newest catalog offered is one that was refused."}, func(emit obs.Emit) {
 		if s.refusal.Load() != nil {

@@ -91,7 +91,11 @@ func (x *exchange) checkKept() *dialect.Error {
 		return nil
 	}
 	if x.op == dialect.OpResponses && x.doc.continues && !x.version.keeps() {
-		return fail(codeInvalidRequest, "", "no provider of model "+x.model.Name+" keeps conversations; send the conversation in input, without previous_response_id, conversation and background")
+		param := ""
+		if memberOf(x.ctx.Request.Body(), 0, "previous_response_id").found {
+			param = "previous_response_id"
+		}
+		return fail(codeInvalidRequest, param, "no provider of model "+x.model.Name+" keeps conversations; send the conversation in input, without previous_response_id, conversation and background")
 	}
 	r := x.newReferences(false)
 	r.document(place{}, x.ctx.Request.Body())

@@ -94,6 +94,9 @@ func (x *exchange) passable() *dialect.Error {
 	if !x.plainPath() {
 		return fail(codeInvalidRequest, "", "the path holds escapes, empty or dot segments; write it plainly")
 	}
+	if x.under("realtime") {
+		return fail(codeForbidden, "", "the node hands out no keys of the provider's; connect to /v1/realtime as a WebSocket, with a virtual key")
+	}
 	if x.under("organization") {
 		return fail(codeForbidden, "", "the provider's account is the operator's; its administration is not passed through")
 	}

@@ -66,6 +66,14 @@ func testDialects() *dialect.Set {
 	}
 }
 
+// testSecret knows one secret.
+func testSecret(ref string) (string, error) {
+	if ref == "${LIVE_KEY}" {
+		return "secret", nil
+	}
+	return "", fmt.Errorf("no such secret: %s", ref)
+}
+
 // newTestServer makes a server with everything switched on, before a simulated provider.
 func newTestServer(tb testing.TB, catalog string) *Server {
 	tb.Helper()
@@ -77,7 +85,7 @@ func newTestServer(tb testing.TB, catalog string) *Server {
 	require.NoError(tb, err)
 	s, err := New(Options{
 		Node: "test", Cache: cache.New(cache.Options{Memory: memoryTier{m}}), Dialects: testDialects(),
-		AccessLog: log, Registry: obs.NewRegistry(), Usage: sums,
+		AccessLog: log, Registry: obs.NewRegistry(), Usage: sums, Secret: testSecret,
 	})
 	require.NoError(tb, err)
 	ctx, cancel := context.WithCancel(context.Background())

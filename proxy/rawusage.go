@@ -159,8 +159,11 @@ func (x *exchange) outputTokens() int64 {
 	case x.under("moderations"):
 		return 0
 	}
-	return wholeTokens
+	return rawTokens
 }
+
+// rawTokens is what the answer to any other operation is taken to have.
+const rawTokens = 4096
 
 // imageTokens is what an image may be billed by, at most.
 const imageTokens = 6240

@@ -265,8 +265,11 @@ func (x *exchange) cork() {
 }
 
 func (x *exchange) uncork() error {
-	if x.conn != nil {
+	switch {
+	case x.conn != nil:
 		return x.conn.Uncork()
+	case x.visit != nil:
+		return x.visit.to.flush()
 	}
 	return nil
 }

@@ -34,15 +34,24 @@ func (x *exchange) serve() *dialect.Error {
 		if e := x.checkKept(); e != nil { // what a provider keeps belongs to a tenant
 			return e
 		}
+		if done, e := x.resume(); done { // the stream, or its rest, outlives the connection
+			return e
+		}
 	}
 	if e := x.throttle(); e != nil { // rates
 		return e
+	}
+	if x.visit != nil && x.visit.warm { // no answer is wanted yet
+		return x.warmUp()
 	}
 	if e := x.decide(); e != nil { // policies
 		return e
 	}
 	if x.ruled() { // one of them answers
 		return x.answerRuled()
+	}
+	if e := x.holdOn(); e != nil { // to what a conversation began with
+		return e
 	}
 	e := x.obtain()
 	if e != nil && x.downgraded(e) { // a cheaper model, for a budget that has no money for this one
@@ -136,6 +145,10 @@ func (x *exchange) resolve() *dialect.Error {
 	}
 	if !x.who.allows(x.model.Name) {
 		return fail(codeForbidden, "model", "the key "+x.who.Name+" may not use model "+x.model.Name+"; add the model to the key's models")
+	}
+	if l := x.conversation(); l != nil {
+		version, _, _ := l.pinned()
+		return x.pinnedVersion(version)
 	}
 	v, e := x.choose(ref)
 	if e != nil {
@@ -273,7 +286,7 @@ func (x *exchange) bypass() string {
 		return "no-store was asked for"
 	case x.stores():
 		return "store: true keeps the answer at the provider"
-	case x.doc.continues:
+	case x.doc.continues, x.conversation() != nil:
 		return "the answer depends on what the provider keeps"
 	}
 	return ""

@@ -5,6 +5,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,10 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/net/http2"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
+	"github.com/wedge-proxy/wedge/internal/websockets"
 	"github.com/wedge-proxy/wedge/proxy/budget"
 	"github.com/wedge-proxy/wedge/proxy/cache"
 	"github.com/wedge-proxy/wedge/proxy/catalog"
@@ -50,15 +53,20 @@ type Options struct {
 	Budgets    *budget.Book  // nil: a catalog with budgets is refused
 	Rates      *rate.Limiter // nil: the server has its own
 	Log        *slog.Logger
+	TLS        *tls.Config // nil: clients come in the clear
+	PlainHTTP2 bool        // clients in the clear may speak HTTP/2
 
 	MaxBody      int           // bytes of a request body; default 32 MiB
-	MaxHeader    int           // bytes of a request's headers; default 16 KiB
+	MaxHeader    int           // bytes of a request's headers, for which each connection has a buffer; default 16 KiB
 	MaxAnswer    int           // bytes of a whole answer; default 64 MiB
 	ReadTimeout  time.Duration // for a request to arrive; default 60 s
 	WriteTimeout time.Duration // for a client to take some bytes; default 30 s
 	Heartbeat    time.Duration // of silence in a stream, after which a comment tells that it goes on; default 15 s
 	IdleTimeout  time.Duration // of a client's connection between requests; default 120 s
 	MaxInFlight  int           // requests under way; default 65,536
+	MaxResume    int           // bytes kept of streams that clients may come back to; default 64 MiB
+	MaxSockets   int           // WebSockets open; default 16,384
+	Origins      []string      // of web pages that may ask, besides the node's own: patterns of hosts such as *.example.com, or with a scheme
 }
 
 func (o *Options) fill() error {
@@ -84,6 +92,8 @@ func (o *Options) fill() error {
 	orDefault(&o.MaxHeader, 16<<10)
 	orDefault(&o.MaxAnswer, 64<<20)
 	orDefault(&o.MaxInFlight, 65_536)
+	orDefault(&o.MaxResume, 64<<20)
+	orDefault(&o.MaxSockets, 16_384)
 	orDefault(&o.ReadTimeout, time.Minute)
 	orDefault(&o.WriteTimeout, 30*time.Second)
 	orDefault(&o.IdleTimeout, 2*time.Minute)
@@ -100,15 +110,19 @@ func orDefault[T comparable](p *T, value T) {
 
 // Server answers clients. Until a catalog was published it refuses every request.
 type Server struct {
-	o       Options
-	http    fasthttp.Server
-	watcher *downstream.Watcher
-	ids     *idSource
-	metrics *metrics
-	explain *explainRing
-	memo    memo
-	factors factors
-	rates   *rate.Limiter
+	o          Options
+	http       fasthttp.Server
+	http2      *http2Front
+	sockets    sockets
+	noSockets  sync.Map // the providers that have none, by name and address: until when they are not asked again
+	recordings recordings
+	watcher    *downstream.Watcher
+	ids        *idSource
+	metrics    *metrics
+	explain    *explainRing
+	memo       memo
+	factors    factors
+	rates      *rate.Limiter
 
 	snap     atomic.Pointer[Snapshot]
 	refusal  atomic.Pointer[Refusal]
@@ -155,6 +169,11 @@ func New(o Options) (*Server, error) {
 		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
 		LazyRequestTime: true, HeaderReceived: s.bound,
 	}
+	var err error
+	if s.http2, err = newHTTP2Front(s); err != nil {
+		return nil, fmt.Errorf("proxy: cannot make ready for HTTP/2: %w", err)
+	}
+	s.http.NextProto(http2.NextProtoTLS, s.http2.serve)
 	s.snap.Store(&Snapshot{table: catalog.Compile(&wire.Catalog{})})
 	s.registerState(o.Registry)
 	return s, nil
@@ -200,14 +219,34 @@ func (s *Server) Serve(ln net.Listener) error {
 	l.WriteTimeout = s.o.WriteTimeout
 	s.serving.Store(true)
 	defer s.serving.Store(false)
+	switch {
+	case s.o.TLS != nil:
+		return s.http.Serve(tls.NewListener(l, withProtocols(s.o.TLS)))
+	case s.o.PlainHTTP2:
+		return s.http.Serve(plainListener{l})
+	}
 	return s.http.Serve(l)
+}
+
+// withProtocols offers HTTP/2 besides what a configuration offers already.
+func withProtocols(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.NextProtos = append([]string{http2.NextProtoTLS, "http/1.1"}, c.NextProtos...)
+	return c
 }
 
 // Shutdown stops taking requests, waits for those under way until ctx ends, and then closes what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	defer context.AfterFunc(ctx, s.end)()
+	telling, told := context.WithCancel(ctx)
+	var front sync.WaitGroup
+	front.Go(func() { s.http2.shutdown(telling) })
+	s.recordings.shutdown()
+	s.sockets.shutdown(ctx)
 	err := s.http.ShutdownWithContext(ctx)
+	told()
+	front.Wait()
 	s.endpointsMu.Lock()
 	defer s.endpointsMu.Unlock()
 	for _, e := range s.endpoints {
@@ -239,8 +278,11 @@ func (s *Server) Ready() error {
 // handle is called by fasthttp with a whole request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	x := s.acquire(ctx)
-	_ = x.uncork() // what ended the answer before a pipelined request; a broken connection shows at the next write
+	if x.conn != nil {
+		_ = x.conn.Uncork() // what ended the answer before a pipelined request; a broken connection shows at the next write
+	}
 	n := s.inFlight.Add(1)
+	straighten(ctx)
 	x.client = clientDialect(ctx)
 	if e := x.admissible(n); e != nil {
 		x.refuse(e)
@@ -272,6 +314,15 @@ func (x *exchange) admissible(inFlight int64) *dialect.Error {
 // dispatch finds what the path asks for.
 func (x *exchange) dispatch() *dialect.Error {
 	path := x.ctx.Path()
+	if x.visit != nil && x.visit.do != nil {
+		return x.visit.do(x)
+	}
+	if x.isPreflight() {
+		return x.preflight()
+	}
+	if version, is := isLive(path); is && websockets.Asked(x.ctx) {
+		return x.serveLive(version)
+	}
 	if x.client == dialect.Gemini {
 		return x.dispatchGemini(path)
 	}
@@ -281,6 +332,9 @@ func (x *exchange) dispatch() *dialect.Error {
 	}
 	if op, ok := operations[string(rest)]; ok {
 		x.op = op
+		if op == dialect.OpResponses && websockets.Asked(x.ctx) {
+			return x.serveTurns()
+		}
 		if e := x.method("POST"); e != nil {
 			return e
 		}
@@ -290,6 +344,8 @@ func (x *exchange) dispatch() *dialect.Error {
 		return x.serve()
 	}
 	switch {
+	case string(rest) == "realtime" && websockets.Asked(x.ctx):
+		return x.serveRealtime()
 	case string(rest) == "models" || bytes.HasPrefix(rest, []byte("models/")):
 		return x.listModels(bytes.TrimPrefix(rest, []byte("models")))
 	case string(rest) == "feedback":

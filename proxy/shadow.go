@@ -25,7 +25,7 @@ type shadow struct {
 
 // castShadow sends a copy of the request to the target that policies named.
 func (x *exchange) castShadow() {
-	if x.ruling == nil || x.ruling.shadow == nil || x.op == dialect.OpOther {
+	if x.conversation() != nil || x.ruling == nil || x.ruling.shadow == nil || x.op == dialect.OpOther {
 		return
 	}
 	t := x.ruling.shadow

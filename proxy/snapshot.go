@@ -39,6 +39,7 @@ type principal struct {
 	arm, direct, nonproduction bool
 	passthrough                map[string]bool
 	accounts                   []*budget.Account // of its own budgets, its team's and the total ones
+	payers                     [8]byte           // a digest of the accounts' names
 	limits                     []*rate.Limit     // likewise
 }
 
@@ -75,6 +76,7 @@ type target struct {
 	model    []byte // the upstream's name of the model, as JSON
 	price    *price.Price
 	timeout  time.Duration
+	hides    bool // it reasons without showing it, by its name
 }
 
 const (
@@ -85,7 +87,7 @@ const (
 // Support says which of a catalog's features this build of a node enforces.
 var Support = wire.Support{
 	ActiveHealth: true, Capabilities: true, // capabilities inform strategies that are refused by name
-	Policies: true, Budgets: true, Rates: true,
+	Policies: true, Budgets: true, Rates: true, Resume: true,
 	Dialects:   map[string]bool{"openai": true, "anthropic": true, "gemini": true},
 	Strategies: map[string]bool{"weighted": true},
 	Balances:   map[string]bool{"weighted": true},
@@ -231,7 +233,7 @@ func (s *Server) compileTarget(snap *Snapshot, t *wire.Target, live *route.Targe
 	c := target{
 		Target: t, provider: p, timeout: t.Timeout, live: live,
 		model: request.AppendString(nil, t.Model),
-		price: snap.prices.Of(p.Provider, t.Model),
+		price: snap.prices.Of(p.Provider, t.Model), hides: reasons(t.Model),
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout

@@ -73,9 +73,16 @@ func (x *exchange) endTicket() {
 	if !x.limited {
 		return
 	}
-	tokens := x.usage.Input + x.usage.Output
-	if x.cache.hit() || x.cache == cacheCoalesced || x.answered == nil {
+	u := &x.usage
+	if !u.Known { // what was counted, where the provider did not tell
+		u = &x.counts
+	}
+	tokens := u.Input + u.Output
+	switch {
+	case x.cache.hit() || x.cache == cacheCoalesced || x.answered == nil:
 		tokens = 0
+	case !u.Known: // others may still read the answer
+		tokens = x.askedTokens()
 	}
 	x.ticket.Done(max(0, tokens), time.Now())
 }

@@ -197,6 +197,9 @@ func (u *upcall) pull(dst []byte) ([]byte, error) {
 	}
 }
 
+// longRest is the length of the beginning of an event, in bytes, that is not copied at every read.
+const longRest = 8 << 10
+
 // take appends the whole events among what can be had now. The beginning of a further one waits in rest.
 func (u *upcall) take(dst []byte) ([]byte, error) {
 	if u.raw {
@@ -214,13 +217,15 @@ func (u *upcall) take(dst []byte) ([]byte, error) {
 	}
 	var n int
 	var err, readErr error
-	if len(u.rest) > 0 {
+	if len(u.rest) > longRest {
 		u.rest, readErr = u.call.AppendAvailable(u.rest)
 		n, err = u.scan(u.rest, nil)
 		dst = append(dst, u.rest[:n]...)
 		u.rest = u.rest[:copy(u.rest, u.rest[n:])]
 	} else {
 		from := len(dst)
+		dst = append(dst, u.rest...)
+		u.rest = u.rest[:0]
 		dst, readErr = u.call.AppendAvailable(dst)
 		n, err = u.scan(dst[from:], nil)
 		u.rest = append(u.rest, dst[from+n:]...)
@@ -285,7 +290,7 @@ func (u *upcall) scan(b []byte, relay func(name, data []byte) error) (n int, err
 		if u.first.IsZero() && u.events.Content {
 			u.first = time.Now()
 		}
-		u.charge.event(len(data), &u.events.Usage)
+		u.charge.event(name, len(data), &u.events.Usage)
 		if kind == dialect.Terminal && u.op != dialect.OpResponses && u.events.Choices == 0 {
 			return n, errUnfinished
 		}
@@ -345,6 +350,7 @@ func (u *upcall) finish(dst []byte, err error) ([]byte, error) {
 		if u.meter != nil {
 			u.events.Usage = u.meter.usage()
 		}
+		u.keepNoneCut(&u.events.Usage)
 		u.keep(dst)
 	case errors.Is(err, upstream.ErrAborted):
 		u.outcome = route.Neutral
@@ -370,6 +376,13 @@ func (u *upcall) cutShort(dst []byte) ([]byte, error) {
 	u.marks = marks{u.n + tail, u.n + terminal, u.n + terminal}
 	u.n += len(out) - from
 	return out, io.EOF
+}
+
+// keepNoneCut keeps an answer out of the cache that ended where the node had it ended, for want of money.
+func (u *upcall) keepNoneCut(told *dialect.Usage) {
+	if u.kept != nil && u.charge.filled(told) {
+		u.kept.discard = true
+	}
 }
 
 func (u *upcall) keep(whole []byte) {

@@ -35,8 +35,13 @@ type edgeCmd struct {
 	CacheMemory byteSize      `placeholder:"SIZE" help:"Memory for cached answers (default 64MiB)."`
 	CacheDisk   byteSize      `placeholder:"SIZE" help:"Disk for cached answers (default 4GiB)."`
 	MaxBody     byteSize      `placeholder:"SIZE" help:"Largest request body (default 32MiB)."`
+	MaxHeader   byteSize      `placeholder:"SIZE" help:"Largest head of a request; each connection holds so much memory (default 16KiB)."`
 	ReadTimeout time.Duration `placeholder:"TIME" help:"How long a request may take to arrive (default 60s)."`
 	Drain       time.Duration `placeholder:"TIME" help:"How long requests may take to end after SIGTERM (default 30s)."`
+
+	AllowOrigin []string `placeholder:"PATTERN" help:"Web pages that may talk to the node besides its own: hosts such as *.example.com, https://app.example.com, or *."`
+
+	TLS tlsOptions `embed:""`
 
 	SecretsAllow []string `placeholder:"REF" help:"The node's own secrets that a catalog from an origin or a bundle may name, such as $${KEY} or file:/path."`
 }
@@ -53,6 +58,7 @@ Examples:
   wedge edge --origin https://origin.example.com:8090 --join $(wedge node invite) --name shop-1 --region eu
   wedge edge --bundle shop.bundle --trust ed25519:…
   wedge edge --catalog catalog.yaml --data /var/lib/wedge --listen :8080
+  wedge edge --catalog catalog.yaml --listen :8443 --tls-cert cert.pem --tls-key key.pem
   wedge edge --config /etc/wedge/edge.yaml
   curl localhost:8081/status`
 }
@@ -121,7 +127,7 @@ func serveNode(ctx context.Context, n *node, from source, a addresses, stdout io
 				n.note("cannot tell the addresses in a file", err)
 			}
 		}
-		_, err := fmt.Fprintf(stdout, "node %s is ready: http://%s/v1 (admin http://%s)\n", n.o.Name, a.Data, a.Admin)
+		_, err := fmt.Fprintf(stdout, "node %s is ready: %s://%s/v1 (admin http://%s)\n", n.o.Name, n.o.TLS.scheme(), a.Data, a.Admin)
 		return err
 	})
 	return work.Wait()
@@ -145,7 +151,7 @@ func (c *edgeCmd) settle() error {
 			return err
 		}
 	}
-	if err := c.oneSource(); err != nil {
+	if err := errors.Join(c.oneSource(), c.TLS.check(), checkOrigins(c.AllowOrigin)); err != nil {
 		return usageError{err}
 	}
 	host, _ := os.Hostname() // an unnamed host is no reason not to serve
@@ -205,15 +211,20 @@ func (c *edgeCmd) merge() error {
 	c.Data, c.Name = cmp.Or(c.Data, f.Data), cmp.Or(c.Name, f.Name)
 	c.Listen, c.Admin, c.AccessLog = cmp.Or(c.Listen, f.Listen), cmp.Or(c.Admin, f.Admin), cmp.Or(c.AccessLog, f.AccessLog)
 	c.CacheMemory, c.CacheDisk = cmp.Or(c.CacheMemory, f.CacheMemory), cmp.Or(c.CacheDisk, f.CacheDisk)
-	c.MaxBody, c.Drain = cmp.Or(c.MaxBody, f.MaxBody), cmp.Or(c.Drain, f.Drain)
+	c.MaxBody, c.MaxHeader, c.Drain = cmp.Or(c.MaxBody, f.MaxBody), cmp.Or(c.MaxHeader, f.MaxHeader), cmp.Or(c.Drain, f.Drain)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, f.ReadTimeout)
+	if len(c.AllowOrigin) == 0 {
+		c.AllowOrigin = f.AllowOrigin
+	}
+	c.TLS.merge(&f.TLS, filepath.Dir(c.Config))
 	return nil
 }
 
 func (c *edgeCmd) options() nodeOptions {
 	o := nodeOptions{
 		Name: c.Name, Listen: c.Listen, Admin: c.Admin, AdminToken: c.AdminToken, Data: c.Data, AccessLog: c.AccessLog,
-		Follows: len(c.Origin) > 0, CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, ReadTimeout: c.ReadTimeout, Drain: c.Drain,
+		Follows: len(c.Origin) > 0, CacheMemory: c.CacheMemory, CacheDisk: c.CacheDisk, MaxBody: c.MaxBody, MaxHeader: c.MaxHeader, ReadTimeout: c.ReadTimeout, Drain: c.Drain,
+		TLS: c.TLS, AllowOrigin: c.AllowOrigin,
 	}
 	if o.AccessLog == "off" {
 		o.AccessLog = ""

@@ -11,12 +11,14 @@ import (
 
 // settings are the fields of a settings file by name, and where their values go.
 func (c *edgeCmd) settings() map[string]any {
-	return map[string]any{
+	fields := map[string]any{
 		"catalog": &c.Catalog, "origin": &c.Origin, "region": &c.Region, "ca": &c.CA, "bundle": &c.Bundle, "trust": &c.Trust,
 		"secrets_allow": &c.SecretsAllow, "data": &c.Data, "name": &c.Name, "listen": &c.Listen, "admin": &c.Admin,
-		"access_log": &c.AccessLog, "cache_memory": &c.CacheMemory, "cache_disk": &c.CacheDisk, "max_body": &c.MaxBody,
-		"read_timeout": &c.ReadTimeout, "drain": &c.Drain,
+		"access_log": &c.AccessLog, "cache_memory": &c.CacheMemory, "cache_disk": &c.CacheDisk, "max_body": &c.MaxBody, "max_header": &c.MaxHeader,
+		"read_timeout": &c.ReadTimeout, "drain": &c.Drain, "allow_origin": &c.AllowOrigin,
 	}
+	c.TLS.settings(fields)
+	return fields
 }
 
 // readSettings reads a settings file into the fields that it may have, by name. Its error has one line for each fault,

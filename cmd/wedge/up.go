@@ -29,13 +29,14 @@ import (
 
 // upCmd runs a whole Wedge on one machine.
 type upCmd struct {
-	Catalog      string `placeholder:"FILE" help:"Serve this catalog instead of the built-in one."`
-	Data         string `default:"wedge-data" placeholder:"DIR" help:"Where everything is kept; data and key survive restarts (default ./${default})."`
-	Listen       string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for clients (default ${default})."`
-	Admin        string `default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address of the node's admin port (default ${default})."`
-	OriginListen string `default:"127.0.0.1:8090" placeholder:"ADDR" help:"Address of the origin (default ${default})."`
-	SimListen    string `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address of the simulated provider (default ${default})."`
-	Ephemeral    bool   `help:"Pick free ports instead of these."`
+	Catalog      string   `placeholder:"FILE" help:"Serve this catalog instead of the built-in one."`
+	Data         string   `default:"wedge-data" placeholder:"DIR" help:"Where everything is kept; data and key survive restarts (default ./${default})."`
+	Listen       string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for clients (default ${default})."`
+	Admin        string   `default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address of the node's admin port (default ${default})."`
+	OriginListen string   `default:"127.0.0.1:8090" placeholder:"ADDR" help:"Address of the origin (default ${default})."`
+	SimListen    string   `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Address of the simulated provider (default ${default})."`
+	AllowOrigin  []string `placeholder:"PATTERN" help:"Web pages that may talk to the node besides its own: hosts such as *.example.com, https://app.example.com, or *."`
+	Ephemeral    bool     `help:"Pick free ports instead of these."`
 }
 
 // Help is the part of the help text below the flags' summary.
@@ -81,7 +82,7 @@ func (c *upCmd) Run(stdout io.Writer) error {
 		return err
 	}
 	defer o.close()
-	edge := edgeCmd{Data: c.Data, Listen: c.Listen, Admin: c.Admin, Name: "up", Origin: []string{o.URL()},
+	edge := edgeCmd{Data: c.Data, Listen: c.Listen, Admin: c.Admin, Name: "up", Origin: []string{o.URL()}, AllowOrigin: c.AllowOrigin,
 		AccessLog: filepath.Join(c.Data, "access.log")}
 	if err := edge.settle(); err != nil {
 		return err

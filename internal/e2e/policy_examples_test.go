@@ -46,7 +46,7 @@ func redactNode(t *testing.T, language string) (*node, *provider) {
 	exact := "policies: [redact], cache: {mode: exact, ttl: 1h, scope: shared}"
 	return startNode(t, (&catalog{}).at("sim", p.addr, "").
 		key("ann", "tenant: acme").key("amy", "tenant: acme").key("eve", "tenant: other").
-		policy("redact", exampleModule(t, "redact", language), "prompt, response, chunk", "on_error: deny").
+		policy("redact", exampleModule(t, "redact", language), "prompt, response, chunk", "on_error: deny, limits: {time: 100ms}").
 		model("m", exact, target("sim", "x", "")).
 		model("slow", exact, target("sim", "x;latency=600ms;ttft=600ms;tps=400", "")).String()), p
 }

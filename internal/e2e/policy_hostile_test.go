@@ -97,9 +97,15 @@ func TestHostilePolicies(t *testing.T) {
 		}
 		n.publish(t, c)
 		took = append(took, visitHostile(t, n, ann)...)
-		for name, s := range n.policies(t) {
-			assert.NotNil(t, s.State.Quarantined, "%s: %+v", name, s.State)
-			assert.NotEmpty(t, s.State.Errors, name)
+		for name := range n.policies(t) {
+			testkit.Eventually(t, patience, func() error { // a busy machine lets some calls not begin
+				s := n.policies(t)[name]
+				if s.State.Quarantined != nil && len(s.State.Errors) > 0 {
+					return nil
+				}
+				_, _ = ann.try(context.Background(), "POST", chatPath, ask(name, "once more"))
+				return fmt.Errorf("%s is in no quarantine: %+v", name, s.State)
+			})
 		}
 	}
 	others.end()

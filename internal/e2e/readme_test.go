@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,19 +36,11 @@ func readmeBlock(t *testing.T, language, holds string) string {
 // headers in the same order, and a miss before a hit. Values that depend on the reader's key may differ.
 func TestReadmeExample(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	up := start(t, "up", "--ephemeral", "--data", dir)
-	var a struct{ Data, Key string }
-	testkit.Eventually(t, startTime, func() error {
-		if err := up.alive(); err != nil {
-			return err
-		}
-		return readJSON(filepath.Join(dir, "addresses.json"), &a)
-	})
+	environment := startUp(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", readmeBlock(t, "sh", "curl"))
-	cmd.Env = append(os.Environ(), "OPENAI_BASE_URL=http://"+a.Data+"/v1", "OPENAI_API_KEY="+a.Key)
+	cmd := exec.CommandContext(ctx, "bash", "-c", readmeBlock(t, "sh", "x-wedge-(version"))
+	cmd.Env = environment
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -57,6 +50,72 @@ func TestReadmeExample(t *testing.T) {
 	assert.Equal(t, wantNames, names, string(out))
 	assert.Equal(t, []string{"miss", "hit-memory"}, values["x-wedge-cache"])
 	assert.Equal(t, wantValues["x-wedge-cache"], values["x-wedge-cache"])
+}
+
+// startUp runs wedge up, and returns the environment that it asks for.
+func startUp(t *testing.T) []string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	up := start(t, "up", "--ephemeral", "--data", dir)
+	var a struct{ Data, Key string }
+	testkit.Eventually(t, startTime, func() error {
+		if err := up.alive(); err != nil {
+			return err
+		}
+		return readJSON(filepath.Join(dir, "addresses.json"), &a)
+	})
+	return append(os.Environ(), "OPENAI_BASE_URL=http://"+a.Data+"/v1", "OPENAI_API_KEY="+a.Key)
+}
+
+// TestReadmeStreams loses a connection as the README does, and comes back; and it talks over a WebSocket.
+func TestReadmeStreams(t *testing.T) {
+	t.Parallel()
+	environment, dir := startUp(t), t.TempDir()
+	run := func(name string, args ...string) string {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Env, cmd.Dir = environment, dir
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		require.NoError(t, err, "%s %s", out, stderr.String())
+		return string(out)
+	}
+	run("bash", "-c", readmeBlock(t, "sh", "last-event-id")+"\nask > whole")
+	files := map[string]string{}
+	for _, name := range []string{"part", "rest", "whole"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		files[name] = string(b)
+	}
+	said := func(sse string) (text string) {
+		for line := range strings.Lines(sse) {
+			var chunk struct {
+				Choices []struct{ Delta struct{ Content string } }
+			}
+			if data, is := strings.CutPrefix(line, "data: "); is && json.Unmarshal([]byte(data), &chunk) == nil && len(chunk.Choices) > 0 {
+				text += chunk.Choices[0].Delta.Content
+			}
+		}
+		return text
+	}
+	assert.Equal(t, 12, strings.Count(files["part"], "\n"))
+	assert.Contains(t, files["rest"], "data: [DONE]")
+	assert.NotEmpty(t, said(files["rest"]))
+	assert.Equal(t, said(files["whole"]), said(files["part"]+files["rest"]))
+
+	if _, err := exec.LookPath("node"); err != nil {
+		skip(t, "node is not installed: make setup installs it where it may")
+	}
+	if _, err := os.Stat(filepath.Join("js", "node_modules", "ws")); err != nil {
+		skip(t, "internal/e2e/js has no node_modules: make setup installs them")
+	}
+	modules, err := filepath.Abs(filepath.Join("js", "node_modules"))
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "talk.mjs"), []byte(readmeBlock(t, "js", "ResponsesWS")), 0o600))
+	assert.NotEmpty(t, run("node", "talk.mjs"))
 }
 
 // headersOf splits lines of headers into their names in order, in lower case, and the values of each.

@@ -30,6 +30,9 @@ func (a *Account) Budget() *wire.Budget {
 	return none
 }
 
+// known says that the catalog has the budget.
+func (a *Account) known() bool { return a.rule.Load() != nil && !a.gone.Load() }
+
 // Exhausted says that the last admission found no money, and that none has come since.
 func (a *Account) Exhausted(now time.Time) bool {
 	if a.dry.Load() == 0 {
@@ -41,10 +44,11 @@ func (a *Account) Exhausted(now time.Time) bool {
 
 // pot is a purse's money in one period of a budget.
 type pot struct {
-	budget     string
-	account    *Account
-	start, end int64 // unix seconds; end is math.MaxInt64 where there is none
-	window     int
+	budget  string
+	account *Account
+	start   int64        // unix seconds
+	end     atomic.Int64 // and so; math.MaxInt64 where there is none, 0 as long as nobody has looked
+	window  int
 
 	used      atomic.Int64 // spent, in doubt, or held
 	allowance atomic.Int64 // what used may come to: it is on the disk
@@ -55,11 +59,14 @@ type pot struct {
 
 	// Under the book's lock.
 	granted, returned, unverified, grace int64
-	written                              totals // as the disk has it
-	told                                 totals // as the lender has it
-	need                                 int64  // somebody waits for so much
-	refused                              bool   // the lender has no more
-	limit, committed, total              int64  // of the whole budget, as the lender said
+	written                              totals    // as the disk has it
+	told                                 totals    // as the lender has it
+	need                                 int64     // somebody waits for so much of the allowance
+	needed                               time.Time // when somebody last said so
+	ask                                  int64     // and for so much of the lender's
+	refused                              bool      // the lender has no more
+	overSince                            time.Time
+	limit, committed, total              int64 // of the whole budget, as the lender said
 	rate                                 float64
 	rated                                time.Time
 	ratedAt                              int64
@@ -72,7 +79,7 @@ type totals struct{ granted, returned, spent, unverified, grace, allowance int64
 // holds says that a time is in the pot's period.
 func (p *pot) holds(t time.Time) bool {
 	s := t.Unix()
-	return s >= p.start && s < p.end
+	return s >= p.start && s < p.end.Load()
 }
 
 // take holds money if the allowance has it.
@@ -222,7 +229,13 @@ func (b *Book) potAt(a *Account, now time.Time) *pot {
 		p = &pot{budget: a.name, start: start}
 		b.pots[id] = p
 	}
-	p.account, p.end, p.window = a, end, span.Window
+	if p.account == nil {
+		p.account = a
+	}
+	if p.end.Load() != end {
+		p.end.Store(end)
+	}
+	p.window = span.Window
 	return p
 }
 

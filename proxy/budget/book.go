@@ -168,6 +168,9 @@ func (b *Book) Use(list []wire.Budget) {
 		a.rule.Store(&list[i])
 		a.gone.Store(false)
 		a.dry.Store(0)
+		if p := a.pot.Load(); p != nil && p != b.potAt(a, b.o.Now()) { // its periods were changed
+			a.pot.Store(nil)
+		}
 	}
 	for name, a := range b.accounts {
 		if !known[name] {

@@ -18,8 +18,8 @@ func (b *Book) flush(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	type raise struct {
-		p         *pot
-		allowance int64
+		p    *pot
+		next totals
 	}
 	if now.Sub(b.retired) >= time.Minute || now.Before(b.retired) {
 		b.retired = now
@@ -27,7 +27,7 @@ func (b *Book) flush(now time.Time) {
 	}
 	var raises []raise
 	var err error
-	wrote := false
+	wrote, raised := false, false
 	for _, p := range b.pots {
 		if p.account == nil || !p.stirs() {
 			continue
@@ -35,7 +35,14 @@ func (b *Book) flush(now time.Time) {
 		b.lend(p)
 		b.moisten(p)
 		next := b.totals(p, now)
+		if p.need > 0 && (next.allowance >= p.used.Load()+p.need || now.Sub(p.needed) >= calmAfter || now.Before(p.needed)) {
+			p.need = 0 // who still waits says so again
+		}
 		if p.dirty.Swap(false); next == p.written {
+			if next.allowance > p.allowance.Load() { // it was taken back for a while
+				p.allowance.Store(next.allowance)
+				raised = true
+			}
 			continue
 		}
 		if next.allowance < p.allowance.Load() && !p.lower(&next) {
@@ -45,24 +52,26 @@ func (b *Book) flush(now time.Time) {
 			p.dirty.Store(true)
 			break
 		}
-		wrote, p.written = true, next
-		raises = append(raises, raise{p, next.allowance})
+		wrote = true
+		raises = append(raises, raise{p, next})
 	}
 	if err == nil && wrote {
 		err = b.o.KV.Sync()
 	}
 	b.complain(err)
 	if err != nil {
+		for _, r := range raises {
+			r.p.dirty.Store(true)
+		}
 		return
 	}
 	for _, r := range raises {
-		if r.allowance > r.p.allowance.Load() {
-			r.p.allowance.Store(r.allowance)
-			wrote = true
+		r.p.written = r.next // not before: what may not be on the disk is written again
+		if r.next.allowance > r.p.allowance.Load() {
+			r.p.allowance.Store(r.next.allowance)
 		}
-		r.p.need = 0
 	}
-	if wrote {
+	if wrote || raised {
 		b.tellWaiters()
 	}
 }
@@ -114,13 +123,31 @@ func (b *Book) cap(p *pot) int64 {
 
 // graceOf is what may be used of a pot beyond its lease: the budget's grace, but for what other periods of its window used of it.
 func (b *Book) graceOf(p *pot, rule *wire.Budget) int64 {
-	grace := rule.GraceNano
-	for n := range int64(p.window) {
-		if other := b.pots[potID{p.budget, p.start - (n+1)*(p.end-p.start)}]; other != nil {
-			grace -= other.beyond()
+	return max(0, rule.GraceNano-b.others(p, (*pot).beyond))
+}
+
+// others is what the other pots come to that count together with p: the most of any window that p is in, for a stream may
+// spend of a part that is over.
+func (b *Book) others(p *pot, of func(*pot) int64) (most int64) {
+	if p.window == 0 {
+		return 0
+	}
+	size, sum := p.end.Load()-p.start, int64(0)
+	at := func(n int) int64 {
+		if other := b.pots[potID{p.budget, p.start + int64(n)*size}]; other != nil && n != 0 {
+			return of(other)
+		}
+		return 0
+	}
+	for n := -p.window; n <= p.window; n++ {
+		if sum += at(n); n > 0 {
+			sum -= at(n - p.window - 1)
+		}
+		if n >= 0 {
+			most = max(most, sum)
 		}
 	}
-	return max(0, grace)
+	return most
 }
 
 // beyond is what was used beyond the lease.
@@ -150,15 +177,7 @@ func (b *Book) lend(p *pot) {
 		return
 	}
 	rule := p.account.Budget()
-	others := int64(0)
-	if p.window > 0 {
-		size := p.end - p.start
-		for n := range int64(p.window) {
-			if other := b.pots[potID{p.budget, p.start - (n+1)*size}]; other != nil {
-				others += other.used.Load()
-			}
-		}
-	}
+	others := b.others(p, func(other *pot) int64 { return other.used.Load() })
 	p.granted, p.returned = max(0, rule.LimitNano-others), 0
 	p.limit, p.committed, p.total = rule.LimitNano, others+p.used.Load(), others+p.spent.Load()+p.unverified
 }
@@ -181,9 +200,6 @@ func (b *Book) tellWaiters() {
 
 // await waits until a pot has the money, as long as some may come. It holds it then.
 func (b *Book) await(p *pot, nano int64) bool {
-	if p.account.dry.Load() != 0 && nano >= p.account.dry.Load() && b.o.Lender == nil && p.written.granted == p.granted && b.left(p) < nano {
-		return false
-	}
 	deadline := time.NewTimer(b.o.Wait)
 	defer deadline.Stop()
 	for {
@@ -195,15 +211,16 @@ func (b *Book) await(p *pot, nano int64) bool {
 		}
 		came := b.came
 		there := b.cap(p)-p.used.Load() >= nano
-		if !there && (b.o.Lender == nil || p.refused || b.away) {
+		if !there && (b.o.Lender == nil || p.refused || b.away || nano > p.account.Budget().LimitNano) {
 			b.dryUp(p, nano)
-			if p.need = max(p.need, nano); b.o.Now().Sub(b.asked) > askAgain { // others may have given something back
+			if p.wants(nano); b.o.Now().Sub(b.asked) > askAgain { // others may have given something back
 				b.wantNow()
 			}
 			b.mu.Unlock()
 			return false
 		}
-		p.need = max(p.need, nano)
+		p.need, p.needed = max(p.need, nano), b.o.Now()
+		p.wants(nano)
 		b.mu.Unlock()
 		if there {
 			b.kickNow()
@@ -221,6 +238,13 @@ func (b *Book) await(p *pot, nano int64) bool {
 	}
 }
 
+// wants notes what somebody waits for, for the lender: no more than the budget has at all.
+func (p *pot) wants(nano int64) {
+	if nano <= p.account.Budget().LimitNano {
+		p.ask = max(p.ask, nano)
+	}
+}
+
 // moisten notes that there is money again for what was asked for in vain.
 func (b *Book) moisten(p *pot) {
 	if dry := p.account.dry.Load(); dry != 0 && p.account.pot.Load() == p && b.cap(p)-p.used.Load() >= dry {
@@ -230,8 +254,9 @@ func (b *Book) moisten(p *pot) {
 
 // dryUp notes that there is no money for what requests usually cost.
 func (b *Book) dryUp(p *pot, nano int64) {
-	if usual := p.usual.Load(); usual == 0 || b.cap(p)-p.used.Load() < 4*usual {
-		p.account.dry.Store(max(1, nano))
+	usual := p.usual.Load()
+	if left := b.cap(p) - p.used.Load(); left <= 0 || left < 4*usual {
+		p.account.dry.Store(max(1, min(nano, 4*usual)))
 	}
 }
 
@@ -240,17 +265,47 @@ const settleFor = 10 * time.Minute
 
 // over says that the pot's period ended a while ago, and that no request holds anything of it. The book is locked.
 func (p *pot) over(now time.Time) bool {
-	if p.end == 0 { // as it was read from the disk
+	if p.end.Load() == 0 { // as it was read from the disk
+		if !p.account.known() { // its budget may come back
+			return p.start > 0 && now.Sub(time.Unix(p.start, 0)) > longestPeriod && p.held() == 0
+		}
 		switch span, is := p.account.Budget().SpanOf(p.start); {
 		case !is:
-			p.end = p.start + 1 // the budget has other periods now
+			p.end.Store(p.start + 1) // the budget has other periods now
 		case span.End.IsZero():
-			p.end = math.MaxInt64
+			p.end.Store(math.MaxInt64)
 		default:
-			p.end, p.window = span.End.Unix(), span.Window
+			p.window = span.Window
+			p.end.Store(span.End.Unix())
 		}
 	}
-	return p.end != math.MaxInt64 && now.Unix() > p.end+int64(settleFor/time.Second) && p.held() == 0
+	end := p.end.Load()
+	return end != math.MaxInt64 && now.Unix() > end+int64(settleFor/time.Second) && p.held() == 0
+}
+
+const (
+	// longestPeriod is longer than any period but the one without an end.
+	longestPeriod = 400 * 24 * time.Hour
+	// retireAfter is how long a pot must have been over, by a clock that nobody sets, before it is forgotten.
+	retireAfter = time.Hour
+	// ownAfter is how long besides, by the calendar, a node keeps what it lent to itself: nobody else knows it.
+	ownAfter = 72 * time.Hour
+)
+
+// mayRetire says that a pot is over, and that the clock was not just set forth.
+func (b *Book) mayRetire(p *pot, now time.Time) bool {
+	window := time.Duration(int64(p.window)*(p.end.Load()-p.start)) * time.Second
+	if b.o.Lender == nil {
+		window += ownAfter
+	}
+	if !p.over(now) || p.account.pot.Load() == p || now.Sub(time.Unix(p.end.Load(), 0)) <= window+settleFor {
+		p.overSince = time.Time{}
+		return false
+	}
+	if p.overSince.IsZero() || now.Before(p.overSince) {
+		p.overSince = now
+	}
+	return now.Sub(p.overSince) >= retireAfter
 }
 
 // retire forgets pots of periods that are over, once the lender knows all of them and no window counts them.
@@ -259,7 +314,7 @@ func (b *Book) retire(now time.Time) {
 		if p.account == nil {
 			p.account = b.account(p.budget)
 		}
-		if !p.over(now) || p.account.pot.Load() == p || now.Unix() <= p.end+int64(p.window)*(p.end-p.start)+int64(settleFor/time.Second) {
+		if !b.mayRetire(p, now) {
 			continue
 		}
 		t := totals{p.granted, p.returned, p.spent.Load(), p.unverified, p.grace, 0}

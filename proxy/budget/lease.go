@@ -12,8 +12,9 @@ const (
 	horizon   = time.Minute      // of spending, is what a lease is to last for
 	ahead     = 10 * time.Minute // before a period ends, money of the next one is asked for
 	askWithin = 10 * time.Second
-	mostAhead = 400         // periods
-	askAgain  = time.Second // after the lender had nothing
+	mostAhead = 400                // periods
+	askAgain  = time.Second        // after the lender had nothing
+	mostTold  = math.MaxInt64 / 16 // nano-USD
 )
 
 // lease asks the lender whenever it is due, until ctx ends.
@@ -103,7 +104,7 @@ func (b *Book) request(now time.Time) *wire.LeaseRequest {
 // lookAhead makes the pots of coming periods in good time.
 func (b *Book) lookAhead(a *Account, now time.Time) {
 	p := a.pot.Load()
-	if p == nil || a.gone.Load() || p.end == math.MaxInt64 {
+	if p == nil || a.gone.Load() || p.end.Load() == math.MaxInt64 {
 		return
 	}
 	reach := ahead
@@ -111,8 +112,8 @@ func (b *Book) lookAhead(a *Account, now time.Time) {
 		reach = max(ahead, a.Budget().OfflineFor)
 	}
 	until := now.Add(reach).Unix()
-	for n := 0; p.end <= until && n < mostAhead; n++ {
-		p = b.potAt(a, time.Unix(p.end, 0))
+	for n := 0; p.end.Load() <= until && n < mostAhead; n++ {
+		p = b.potAt(a, time.Unix(p.end.Load(), 0))
 	}
 }
 
@@ -126,7 +127,7 @@ func (b *Book) report(p *pot, now time.Time) (r wire.PotReport, ok bool) {
 	t := totals{p.granted, p.returned, spent, p.unverified, p.grace, 0}
 	r = wire.PotReport{
 		Budget: p.budget, Period: p.start, Granted: p.granted, Returned: p.returned, Spent: spent, Unverified: p.unverified, Grace: p.grace,
-		Held: p.held(), Rate: int64(p.rate * 60),
+		Held: min(p.held(), mostTold), Rate: int64(min(p.rate*60, mostTold)),
 	}
 	rule := p.account.Budget()
 	if p.over(now) { // nobody will spend of it any more
@@ -134,9 +135,11 @@ func (b *Book) report(p *pot, now time.Time) (r wire.PotReport, ok bool) {
 		t.returned, r.Returned = p.returned, p.returned
 	}
 	left := p.granted - p.returned - used
-	want := max(p.wanted(rule, now), p.need)
-	if rule.Kind == "hard" && now.Unix() < p.end && (p.need > left || left < want*3/10 || p.granted == 0) {
-		r.Want, r.Min = max(0, want-left), max(0, p.need-left)
+	asked := min(p.ask, rule.LimitNano)
+	p.ask = 0 // who still waits says so again
+	want := max(p.wanted(rule, now), asked)
+	if rule.Kind == "hard" && now.Unix() < p.end.Load() && (asked > left || left < want*3/10 || p.granted == 0) {
+		r.Want, r.Min = max(0, want-left), max(0, asked-left)
 	}
 	return r, t != p.told || r.Want > 0 || r.Held > 0 || left > 0 // who has a lease hears whether it may keep it
 }

@@ -45,8 +45,8 @@ func (b *Book) Status() []Status {
 		if b.o.Lender == nil {
 			s.RemainingNano = s.LeaseNano
 		}
-		if p.end != math.MaxInt64 {
-			end := time.Unix(p.end, 0).UTC()
+		if p.end.Load() != math.MaxInt64 {
+			end := time.Unix(p.end.Load(), 0).UTC()
 			s.End = &end
 		}
 		switch {

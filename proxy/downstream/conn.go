@@ -27,7 +27,7 @@ type Conn struct {
 
 	peer     string // the client's IP address, once asked for
 	timeout  time.Duration
-	deadline time.Time // the write deadline that is set, if it is the connection's own
+	deadline atomic.Int64 // the write deadline that is set, if it is the connection's own: Unix time in ns; 0: another one, or none
 
 	mu     sync.Mutex // guards corked and cork against Close, and the read deadline against who wakes a Read
 	corked bool
@@ -140,7 +140,7 @@ func (c *Conn) write(p []byte) (int, error) {
 		case err == nil:
 			return total, nil
 		case n > 0 && c.timeout > 0 && errors.Is(err, os.ErrDeadlineExceeded):
-			c.deadline = time.Time{}
+			c.deadline.Store(0)
 		default:
 			return total, c.broken(err)
 		}
@@ -159,11 +159,12 @@ func (c *Conn) extend() error {
 		return nil
 	}
 	now := time.Now()
-	if c.deadline.Sub(now) >= c.timeout {
+	if time.Duration(c.deadline.Load()-now.UnixNano()) >= c.timeout {
 		return nil
 	}
-	c.deadline = now.Add(c.timeout + c.timeout/2)
-	return c.Conn.SetWriteDeadline(c.deadline)
+	until := now.Add(c.timeout + c.timeout/2)
+	c.deadline.Store(until.UnixNano())
+	return c.Conn.SetWriteDeadline(until)
 }
 
 // Read reads from the client; what is held back is written first, because a client may be waiting for it.
@@ -223,7 +224,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 // SetWriteDeadline sets a deadline that the next Write replaces unless WriteTimeout is 0.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	c.deadline = time.Time{}
+	c.deadline.Store(0)
 	return c.Conn.SetWriteDeadline(t)
 }
 

@@ -180,7 +180,7 @@ func settle(parts *[allParts]part, t *wire.Tariff, u *dialect.Usage) {
 }
 
 // AtMost is what a request of so many tokens and an answer of so many can cost at most, whatever tokens they are, in nano-USD;
-// 0 where nobody knows. Beyond all measure it is a quarter of the greatest int64, so that sums of it stay numbers.
+// 0 where nobody knows. Beyond all measure it is Beyond.
 func (p *Price) AtMost(input, output int64, at time.Time) int64 {
 	w := p.at(at)
 	if w == nil {
@@ -203,15 +203,16 @@ func (p *Price) AtMost(input, output int64, at time.Time) int64 {
 			{output, max(0, t.Output, t.Reasoning, t.AudioOutput, t.ImageOutput), 1},
 			{1, max(0, w.Request), 1000},
 		}, p.percent(w))
-		if nano == Unknown || nano > beyond {
-			return beyond
+		if nano == Unknown || nano > Beyond {
+			return Beyond
 		}
 		most = max(most, nano)
 	}
 	return most
 }
 
-const beyond = math.MaxInt64 / 4
+// Beyond is more than any request costs, in nano-USD: nine million USD. A thousand of them still add up to an int64.
+const Beyond int64 = 1 << 53
 
 // sum is what so many per cent of parts cost in nano-USD, rounded up once, or Unknown if it is that or no int64.
 func sum(parts []part, percent uint64) int64 {

@@ -193,8 +193,8 @@ func TestBeyondAllMeasure(t *testing.T) {
 	p := priced(t, "  - {provider: p, model: a, input: 1000000, cached_input: 1, output: 1000000, request_usd: 900000000, batch: 50}\n")
 	most := &dialect.Usage{Known: true, Input: math.MaxInt64, Output: math.MaxInt64}
 	assert.Equal(t, Bill{Unknown, Unknown}, p.Bill(most, now))
-	assert.Equal(t, int64(math.MaxInt64/4), p.AtMost(math.MaxInt64, math.MaxInt64, now))
-	assert.Equal(t, int64(math.MaxInt64/4), p.Batch().AtMost(math.MaxInt64, 0, now))
+	assert.Equal(t, Beyond, p.AtMost(math.MaxInt64, math.MaxInt64, now))
+	assert.Equal(t, Beyond, p.Batch().AtMost(math.MaxInt64, 0, now))
 	for _, l := range p.Lines(most, now) {
 		assert.True(t, l.Nano == Unknown || l.Nano > 0, "%+v", l)
 	}
@@ -309,8 +309,8 @@ func TestAtMostIsNoLessThanAnyBill(t *testing.T) {
 		p := genPrice(t)
 		u := genUsage(t, rapid.SampledFrom([]int64{3, 5000, 1 << 40, math.MaxInt64}).Draw(t, "tokens"))
 		held := p.AtMost(u.Input+rapid.Int64Range(0, min(3000, math.MaxInt64-u.Input)).Draw(t, "more input"), u.Output, now)
-		require.LessOrEqual(t, held, int64(math.MaxInt64/4))
-		if got := p.Bill(&u, now); got.Nano != Unknown && held < math.MaxInt64/4 {
+		require.LessOrEqual(t, held, Beyond)
+		if got := p.Bill(&u, now); got.Nano != Unknown && held < Beyond {
 			require.GreaterOrEqual(t, held, got.Nano)
 			require.GreaterOrEqual(t, held, got.List)
 		}

@@ -48,6 +48,7 @@ type Limit struct {
 	inFlight int64
 	seen     [2]float64 // requests and tokens that were wanted since the last demand
 	since    time.Time
+	told     bool // at the last demand it was in use
 	share    float64
 	nodes    int
 	until    int64 // unix nanoseconds, when the share ends; 0: never
@@ -326,7 +327,8 @@ func anthropicHeaders(names *[3][]byte, w Window, now time.Time, set func(name, 
 	set(names[2], reset.AppendFormat(b[:0], time.RFC3339))
 }
 
-// Demand is what was wanted of each limit lately.
+// Demand is what was wanted lately of the limits that are in use. One that no longer is appears once more, with nothing, and
+// then not until it is used again: a node has a limit for each of its keys, and few of them at work.
 func (l *Limiter) Demand() []wire.RateDemand {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -335,8 +337,11 @@ func (l *Limiter) Demand() []wire.RateDemand {
 	for name, limit := range l.limits {
 		limit.mu.Lock()
 		if seconds := now.Sub(limit.since).Seconds(); seconds > 0 {
-			out = append(out, wire.RateDemand{Rate: name, Requests: limit.seen[0] / seconds, Tokens: limit.seen[1] / seconds, InFlight: float64(limit.inFlight)})
-			limit.seen, limit.since = [2]float64{}, now
+			used := limit.seen[0] > 0 || limit.inFlight > 0
+			if used || limit.told {
+				out = append(out, wire.RateDemand{Rate: name, Requests: limit.seen[0] / seconds, Tokens: limit.seen[1] / seconds, InFlight: float64(limit.inFlight)})
+			}
+			limit.seen, limit.since, limit.told = [2]float64{}, now, used
 		}
 		limit.mu.Unlock()
 	}

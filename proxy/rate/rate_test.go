@@ -226,6 +226,34 @@ func TestDemand(t *testing.T) {
 	assert.Equal(t, []wire.RateDemand{{Rate: "r", InFlight: 1}}, l.Demand())
 }
 
+// Limits that nobody uses are not told, however many there are; one that was in use is told once more.
+func TestDemandOfIdleLimits(t *testing.T) {
+	now := at
+	l := New(Options{Now: func() time.Time { return now }})
+	rules := make([]Rule, 10_000)
+	for i := range rules {
+		rules[i] = Rule{fmt.Sprint("key/k", i), perMinute(100, 0, 0)}
+	}
+	l.Use(rules)
+	demand := func() []wire.RateDemand {
+		now = now.Add(5 * time.Second)
+		return l.Demand()
+	}
+	assert.Empty(t, demand())
+	busy := l.Of("key/k7")
+	var ticket Ticket
+	_, ok := l.Admit(&ticket, []*Limit{busy}, 10, now)
+	require.True(t, ok)
+	assert.Equal(t, []wire.RateDemand{{Rate: "key/k7", Requests: 0.2, Tokens: 2, InFlight: 1}}, demand(), "of the last seconds only")
+	assert.Equal(t, []wire.RateDemand{{Rate: "key/k7", InFlight: 1}}, demand(), "it is under way")
+	ticket.Done(10, now)
+	assert.Equal(t, []wire.RateDemand{{Rate: "key/k7"}}, demand())
+	assert.Empty(t, demand())
+	_, _ = l.Admit(&ticket, []*Limit{busy}, 10, now)
+	ticket.Done(10, now)
+	assert.Len(t, demand(), 1)
+}
+
 func TestHeaders(t *testing.T) {
 	got := func(d dialect.ID) map[string]string {
 		all := map[string]string{}

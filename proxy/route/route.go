@@ -38,6 +38,7 @@ type Target struct {
 	probeBad  atomic.Int32 // probes that failed in a row
 	limited   atomic.Int64 // unix nanoseconds until which it asked to be left alone
 	firstByte atomic.Int64 // nanoseconds, exponentially weighted
+	hides     atomic.Bool  // answers had more tokens than could be seen coming
 }
 
 // Pool keeps live state by key. The zero value is ready.
@@ -124,6 +125,16 @@ func (t *Target) Release(o Outcome, now time.Time, retryAfter time.Duration) {
 	case Neutral:
 	}
 }
+
+// ObserveHidden learns that the target generates tokens that nobody sees coming.
+func (t *Target) ObserveHidden() {
+	if !t.hides.Load() {
+		t.hides.Store(true)
+	}
+}
+
+// Hides says that the target generated such tokens.
+func (t *Target) Hides() bool { return t.hides.Load() }
 
 // ObserveFirstByte learns how long the target took until its first byte.
 func (t *Target) ObserveFirstByte(d time.Duration) {

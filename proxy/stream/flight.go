@@ -56,6 +56,7 @@ type Flight struct {
 	pulling bool
 	closed  bool // src is closed
 	dead    bool // nobody wants the answer any more
+	keeps   bool // what everybody has read is kept for those who come back: a Tape
 	readers []*Reader
 	one     [1]*Reader // backs readers while there is one
 
@@ -94,7 +95,7 @@ func (f *Flight) Source() Source { return f.src }
 func (f *Flight) Reset(src Source, r *Reader, shared bool) {
 	f.cond.L = &f.mu
 	f.src, f.shared = src, shared
-	f.phase, f.pulling, f.closed, f.dead = waiting, false, false, false
+	f.phase, f.pulling, f.closed, f.dead, f.keeps = waiting, false, false, false, false
 	f.one[0] = r
 	f.readers = f.one[:1]
 	f.base, f.buf, f.err, f.result = 0, nil, nil, nil
@@ -213,6 +214,14 @@ func (f *Flight) Ready(r *Reader) bool {
 	return len(part) > 0 || r.gone || f.err != nil
 }
 
+// Nudge makes r's Next return as if nothing had come for a while, if it waits.
+func (f *Flight) Nudge(r *Reader) {
+	f.mu.Lock()
+	r.beats--
+	f.cond.Broadcast()
+	f.mu.Unlock()
+}
+
 // Gone says that r's client left. When nobody is left who wants the answer, the source is aborted.
 func (f *Flight) Gone(r *Reader) {
 	f.mu.Lock()
@@ -250,9 +259,8 @@ func (f *Flight) Leave(r *Reader) {
 	if !last {
 		f.abortIfUnwanted()
 		f.cond.Broadcast() // another may have to pull now, or has room again
-	} else if f.phase != ended {
-		f.dead = true
-		f.src.Abort()
+	} else if f.phase != ended || f.keeps {
+		f.abandon()
 	}
 	last = last && !f.pulling // or pullAside closes the source
 	f.mu.Unlock()
@@ -275,7 +283,12 @@ func (f *Flight) abortIfUnwanted() {
 			return
 		}
 	}
-	f.dead = true
+	f.abandon()
+}
+
+// abandon ends the source, which nobody wants any more; that of a tape lives on for a while.
+func (f *Flight) abandon() {
+	f.dead = !f.keeps
 	f.src.Abort()
 }
 
@@ -333,10 +346,13 @@ func (f *Flight) trim() {
 		}
 		return
 	}
-	if len(f.buf) <= sharedMost {
+	if len(f.buf) <= sharedMost || f.keeps && len(f.buf) <= 2*sharedMost {
 		return
 	}
 	least := f.base + len(f.buf)
+	if f.keeps {
+		least -= sharedMost
+	}
 	for _, r := range f.readers {
 		least = min(least, r.off)
 	}

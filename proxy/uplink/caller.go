@@ -16,10 +16,11 @@ import (
 	"github.com/wedge-proxy/wedge/wire"
 )
 
-const (
-	callTime  = 15 * time.Second
-	maxAnswer = 4 << 20 // bytes of an answer that is neither a stream nor a blob
-)
+const callTime = 15 * time.Second
+
+// maxAnswer is how many bytes an answer has at most that is neither a stream nor a blob. The longest are those to requests
+// for leases: an origin reads 8 MiB of one, which tell of 200,000 pots at most, and says up to some 250 bytes of each.
+const maxAnswer = 64 << 20
 
 // caller asks one origin as the node.
 type caller struct {
@@ -113,9 +114,12 @@ func (c *caller) post(ctx context.Context, path string, say, answer any) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read, or is of no use
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil || answer == nil {
 		return err
+	}
+	if len(text) > maxAnswer {
+		return fmt.Errorf("the origin's answer to %s has more than the %d MiB that are read of one", path, maxAnswer>>20)
 	}
 	if err := wire.DecodeStrict(text, answer); err != nil {
 		return fmt.Errorf("the origin's answer to %s is not understood: %w", path, err)

@@ -74,6 +74,7 @@ func TestRotation(t *testing.T) {
 				return nil
 			})
 			step(4)
+			n.up(f) // it asked anew
 			f.send(stated(trusting(t, 66, first), wire.Position{Epoch: 100, Rev: 66}, first)...)
 			assert.Equal(t, wire.NackSignature, n.refused(f, 66).Code)
 			f.put(trusting(t, 5, second))

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// burst is how much AppendAvailable hands out at most, give or take a buffer, in bytes.
-const burst = 64 << 10
+// burst is after how many bytes AppendAvailable reads no further. With what one read brings it is a relay's buffer and a
+// half: more would be held for each client that reads slowly.
+const burst = 8 << 10
 
 // Call is one attempt. The zero value is ready; after Close it may be given to Do again, for the next attempt of
 // the same request, and after Reset it serves another request. One goroutine owns it; only Abort may come from

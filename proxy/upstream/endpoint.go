@@ -29,6 +29,7 @@ type Endpoint struct {
 	hostLine string // " HTTP/1.1\r\nHost: …\r\n"
 	tls      *tls.Config
 	dialer   net.Dialer
+	connect  func(context.Context) (net.Conn, error) // makes a connection; nil: dial addr
 	pool     pool
 }
 
@@ -111,10 +112,17 @@ func orDefault(d, def time.Duration) time.Duration {
 }
 
 // dial connects; ctx ends it early.
+func (e *Endpoint) newConnection(ctx context.Context) (net.Conn, error) {
+	if e.connect != nil {
+		return e.connect(ctx)
+	}
+	return e.dialer.DialContext(ctx, "tcp", e.addr)
+}
+
 func (e *Endpoint) dial(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.dialer.Timeout)
 	defer cancel()
-	nc, err := e.dialer.DialContext(ctx, "tcp", e.addr)
+	nc, err := e.newConnection(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,12 @@ type cell struct {
 
 func (s *stripe) init(most int) { s.cells, s.most = map[Key]*cell{}, most }
 
-// Add counts. It waits for no disk, and allocates only when a row is first seen.
+// Add counts. It waits for no disk, and allocates only when a row is first seen. Of numbers that cannot be true, such as
+// those of a provider that tells nonsense, as much is counted as a report may have.
 func (u *Usage) Add(k Key, v Values) {
+	if v.flawed() {
+		u.flawed.Add(1)
+	}
 	s := u.lock()
 	s.add(&k, &v)
 	s.mu.Unlock()

@@ -27,24 +27,42 @@ type counts struct {
 }
 
 func (c *counts) add(v *Values) {
-	c.requests += v.Requests
-	c.input += v.Input
-	c.cachedInput += v.CachedInput
-	c.output += v.Output
-	c.cost += v.CostNano
-	c.unpriced += v.Unpriced
-	c.estimated += v.Estimated
-	c.list += v.ListNano
-	c.saved += v.SavedNano
-	c.waste += v.WasteNano
+	count(&c.requests, v.Requests)
+	count(&c.input, v.Input)
+	count(&c.cachedInput, v.CachedInput)
+	count(&c.output, v.Output)
+	count(&c.cost, v.CostNano)
+	count(&c.unpriced, v.Unpriced)
+	count(&c.estimated, v.Estimated)
+	count(&c.list, v.ListNano)
+	count(&c.saved, v.SavedNano)
+	count(&c.waste, v.WasteNano)
 	if v.Requests > 0 {
-		c.micros += int64(v.Took / time.Microsecond)
+		count(&c.micros, int64(v.Took/time.Microsecond))
 		c.latency[wire.LatencyBucket(v.Took)]++
 	}
 	if v.FirstToken > 0 {
-		c.ttftMicros += int64(v.FirstToken / time.Microsecond)
+		count(&c.ttftMicros, int64(v.FirstToken/time.Microsecond))
 		c.ttftCount++
 	}
+}
+
+// count adds to a sum, which stays one that the origin books: see wire.MostCounted. A report with any other would keep all
+// that follow it from being counted.
+func count(sum *int64, n int64) {
+	*sum = min(min(max(*sum, 0), wire.MostCounted)+min(max(n, 0), wire.MostCounted), wire.MostCounted)
+}
+
+// flawed says that some number is none that a row may have: a provider told it.
+func (v *Values) flawed() bool {
+	for _, n := range [...]int64{
+		v.Requests, v.Input, v.CachedInput, v.Output, v.CostNano, v.Unpriced, v.Estimated, v.ListNano, v.SavedNano, v.WasteNano,
+	} {
+		if n < 0 || n > wire.MostCounted {
+			return true
+		}
+	}
+	return false
 }
 
 // sums are the rows of a report, in the order in which they were first seen.
@@ -73,21 +91,21 @@ func (s *sums) reset() {
 // add adds to the row of k, or to one that stands for more than k where there are limit rows already.
 func (s *sums) add(k *Key, c *counts, limit int) {
 	u := s.row(k, limit)
-	u.Requests += c.requests
-	u.Input += c.input
-	u.CachedInput += c.cachedInput
-	u.Output += c.output
-	u.CostNano += c.cost
-	u.Unpriced += c.unpriced
-	u.Estimated += c.estimated
-	u.ListNano += c.list
-	u.SavedNano += c.saved
-	u.WasteNano += c.waste
-	u.MicrosSum += c.micros
-	u.TTFTSum += c.ttftMicros
-	u.TTFTCount += c.ttftCount
+	count(&u.Requests, c.requests)
+	count(&u.Input, c.input)
+	count(&u.CachedInput, c.cachedInput)
+	count(&u.Output, c.output)
+	count(&u.CostNano, c.cost)
+	count(&u.Unpriced, c.unpriced)
+	count(&u.Estimated, c.estimated)
+	count(&u.ListNano, c.list)
+	count(&u.SavedNano, c.saved)
+	count(&u.WasteNano, c.waste)
+	count(&u.MicrosSum, c.micros)
+	count(&u.TTFTSum, c.ttftMicros)
+	count(&u.TTFTCount, c.ttftCount)
 	for i, n := range c.latency {
-		u.Latency[i] += int64(n)
+		count(&u.Latency[i], int64(n))
 	}
 }
 
@@ -97,10 +115,10 @@ func (s *sums) merge(from *wire.Usage) {
 	u := s.row(&k, math.MaxInt32)
 	more := counted(from)
 	for i, n := range counted(u) {
-		*n += *more[i]
+		count(n, *more[i])
 	}
 	for i, n := range from.Latency {
-		u.Latency[i] += n
+		count(&u.Latency[i], n)
 	}
 }
 

@@ -65,6 +65,7 @@ func (o *Options) fill() {
 type Usage struct {
 	o       Options
 	stripes [stripes]stripe
+	flawed  atomic.Int64 // how often Add was told a number that cannot be true
 
 	mu      sync.Mutex // of all that follows; Add never takes it
 	journal journal
@@ -75,6 +76,7 @@ type Usage struct {
 	room    []cell    // for drain
 	spool   spool
 	failure error // of the last write
+	warned  bool  // of flawed
 
 	status  atomic.Pointer[Status]
 	changed chan struct{}
@@ -181,6 +183,11 @@ func (u *Usage) work() {
 		u.o.Log.Info("usage is written to the node's disk again")
 	}
 	u.failure = err
+	if n := u.flawed.Load(); n > 0 && !u.warned {
+		u.warned = true
+		u.o.Log.Error("a provider tells usage that cannot be true; only what a report may have is counted of it, and no more is said of that",
+			"requests", n)
+	}
 	u.publish()
 }
 

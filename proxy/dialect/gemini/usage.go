@@ -25,7 +25,7 @@ func readUsage(c *jsonscan.Cursor, u *dialect.Usage) {
 		switch string(k) {
 		case "promptTokenCount", "prompt_token_count":
 			n.prompt, next.Known = c.Count(), true
-		case "candidatesTokenCount", "candidates_token_count":
+		case "candidatesTokenCount", "candidates_token_count", "responseTokenCount": // the last is the Live API's
 			n.candidates, next.Known = c.Count(), true
 		case "thoughtsTokenCount", "thoughts_token_count":
 			n.thoughts, next.Known = c.Count(), true
@@ -35,7 +35,7 @@ func readUsage(c *jsonscan.Cursor, u *dialect.Usage) {
 			n.cached = c.Count()
 		case "promptTokensDetails", "prompt_tokens_details":
 			readModalities(c, &next.AudioInput, &next.ImageInput)
-		case "candidatesTokensDetails", "candidates_tokens_details":
+		case "candidatesTokensDetails", "candidates_tokens_details", "responseTokensDetails":
 			readModalities(c, &next.AudioOutput, &next.ImageOutput)
 		default:
 			c.Skip()

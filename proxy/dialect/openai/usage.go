@@ -27,9 +27,9 @@ func readUsage(c *jsonscan.Cursor, u *dialect.Usage) {
 			total = c.Count()
 		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek and Moonshot
 			n.Cached = c.Count()
-		case "prompt_tokens_details", "input_tokens_details":
+		case "prompt_tokens_details", "input_tokens_details", "input_token_details": // the last is Realtime's
 			inputDetails(c, &n)
-		case "completion_tokens_details", "output_tokens_details":
+		case "completion_tokens_details", "output_tokens_details", "output_token_details":
 			outputDetails(c, &n)
 		default:
 			c.Skip()

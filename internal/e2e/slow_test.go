@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/internal/testkit"
+)
+
+// TestSlowReaders: clients that hardly read hold the provider back, and not the node's memory, and others do not notice.
+func TestSlowReaders(t *testing.T) {
+	t.Parallel()
+	const readers = 200
+	p := startProvider(t, "--log-size", "0")
+	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("long", "", target("sim", "x;tokens=60000", "")).
+		model("other", "", target("sim", "x;tokens=20", "")).key("ann", "").String())
+	ann := n.as(t, "ann")
+	for i := range 50 {
+		require.Equal(t, 200, ann.chat(ask("other", fmt.Sprint("before ", i))).status)
+	}
+	live := func() float64 {
+		n.operator(t).get("/debug/pprof/heap?gc=1")
+		return n.metric(t, "go_memstats_heap_alloc_bytes")
+	}
+	before := live()
+	var conns [readers]net.Conn
+	var opening sync.WaitGroup
+	for i := range conns {
+		opening.Go(func() {
+			c, err := net.Dial("tcp", n.data)
+			if !assert.NoError(t, err) {
+				return
+			}
+			_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+			body := ask("long", fmt.Sprint("slowly ", i), streamed)
+			_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", chatPath, keyOf("ann"), len(body), body)
+			assert.NoError(t, err)
+			line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
+			assert.NoError(t, err)
+			assert.Contains(t, line, "200")
+			conns[i] = c
+		})
+	}
+	opening.Wait()
+	for range 20 {
+		for _, c := range conns {
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, _ = c.Read(make([]byte, 1))
+		}
+		require.Equal(t, 200, ann.chat(ask("other", strings.Repeat("meanwhile ", 3))).status)
+	}
+	each := (live() - before) / readers
+	t.Logf("%.0f KB for each of %d slow readers", each/1024, readers)
+	assert.Less(t, each, 160.0*1024, "each holds what a read or two of its provider bring")
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	testkit.Eventually(t, 10*time.Second, func() error {
+		if open := n.metric(t, "wedge_requests_in_flight"); open > 0 {
+			return fmt.Errorf("%v requests are under way", open)
+		}
+		return nil
+	})
+}
