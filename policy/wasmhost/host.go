@@ -63,7 +63,7 @@ type Spec struct {
 	Isolation Isolation
 	Memory    int64         // bytes of an instance's memory, rounded down to 64 KiB; 0: 16 MiB
 	Time      time.Duration // for a call; 0: 2 ms
-	ChunkTime time.Duration // for a call of the chunk hook; 0: 200 µs
+	ChunkTime time.Duration // for a call of the chunk hook; 0: a tenth of Time
 }
 
 // programKey is what makes two loads the same.
@@ -85,7 +85,7 @@ func (s Spec) normal() (Spec, error) {
 	}
 	s.Memory = cmp.Or(s.Memory, 16<<20) / pageSize * pageSize
 	s.Time = cmp.Or(s.Time, 2*time.Millisecond)
-	s.ChunkTime = cmp.Or(s.ChunkTime, 200*time.Microsecond)
+	s.ChunkTime = cmp.Or(s.ChunkTime, s.Time/10)
 	if s.Memory <= 0 || s.Memory > maxMemory {
 		return s, fmt.Errorf("cannot load policy %q: its memory limit must lie between 64 KiB and %d MiB", s.Name, maxMemory>>20)
 	}

@@ -3,6 +3,7 @@ package wasmhost
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,13 @@ const (
 	fuelSlice   = 20_000  // of fuel between two looks at the clock: some microseconds
 	firstBuffer = 4 << 10 // bytes of the input buffer that every instance starts with
 	keptGrowth  = 1 << 20 // bytes that a memory may have grown by, or to twice its size, before a trapped instance is replaced
+)
+
+// How long a caller waits, beyond a call's limit, for a guest that the system keeps from running: nine times the limit
+// within these bounds.
+const (
+	leastPatience = int64(100 * time.Millisecond)
+	mostPatience  = int64(time.Second)
 )
 
 // How much of the time between two looks at the clock one call of the host takes, in 64ths.
@@ -64,26 +72,32 @@ type instance struct {
 	// The call under way.
 	limit    time.Duration
 	deadline int64 // by nanotime; 0 until the first look at the clock, so that short calls need none
+	patience int64 // by nanotime: when the caller has waited enough, whoever had the processor
+	spent    int64 // by threadTime, when the clock started; its thread is the caller's alone from then on
+	starved  bool  // it is late, but for want of a processor
 	fn       *function
 	ticks    int
 	worked   int
 	cause    error // why the host trapped it
 
-	seen  int    // bytes of the view of the call under way
-	calls uint64 // not yet added to the program's
+	seen   int    // bytes of the view of the call under way
+	calls  uint64 // not yet added to the program's
+	inTime int    // calls since the last one that was late
 }
 
-// newInstance starts a guest and makes it ready for requests. The caller owns it.
+// newInstance starts a guest and makes it ready for requests. The caller owns it, and calls rest.
 func (p *Program) newInstance(ctx context.Context, limit time.Duration) (*instance, []Fault) {
 	in := &instance{program: p}
 	in.state.Store(taken)
 	in.begin(limit)
 	if err := in.instantiate(ctx); err != nil {
+		in.rest()
 		return nil, faultf(StageStart, "its start function or its segments: %v", err)
 	}
 	in.Context = context.Background()
 	faults := in.prepare()
 	if faults != nil {
+		in.rest()
 		in.close()
 		return nil, faults
 	}
@@ -186,9 +200,16 @@ func (in *instance) all() []byte {
 	return b
 }
 
-// begin starts a call or several that share one limit.
+// begin starts a call or several that share one limit; rest ends them, in the same goroutine.
 func (in *instance) begin(limit time.Duration) {
-	in.limit, in.deadline, in.ticks, in.worked, in.cause = limit, 0, 0, 0, nil
+	in.limit, in.deadline, in.starved, in.ticks, in.worked, in.cause = limit, 0, false, 0, 0, nil
+}
+
+func (in *instance) rest() {
+	if in.deadline != 0 {
+		in.deadline = 0
+		runtime.UnlockOSThread()
+	}
 }
 
 // callExport calls what is needed too rarely to keep a call stack for.
@@ -229,17 +250,30 @@ func (in *instance) tick() {
 func (in *instance) look() {
 	if in.late() {
 		in.cause = fmt.Errorf("%w: more than %v", policy.ErrDeadline, in.limit)
+		if in.starved {
+			in.cause = fmt.Errorf("%w, and much of that without a processor", in.cause)
+		}
 		panic(in.cause)
 	}
 }
 
-// late tells whether the guest is past its deadline. The clock starts with the first question.
+// late tells whether the guest has had its time. The clock starts with the first question. What the system gives to
+// others in the meantime is not the guest's, or a node with much to do would quarantine its policies.
 func (in *instance) late() bool {
-	now := nanotime()
+	now, limit := nanotime(), int64(in.limit)
 	if in.deadline == 0 {
-		in.deadline = now + int64(in.limit)
+		runtime.LockOSThread() // until rest
+		in.deadline, in.spent = now+limit, threadTime()
+		in.patience = in.deadline + min(max(9*limit, leastPatience), mostPatience)
+		return false
 	}
-	return now > in.deadline
+	if now <= in.deadline {
+		return false
+	}
+	left := limit - (threadTime() - in.spent)
+	in.deadline = now + left
+	in.starved = left > 0 && now >= in.patience
+	return left <= 0 || in.starved
 }
 
 // work counts what the host does for the guest, which burns no fuel.

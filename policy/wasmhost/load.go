@@ -120,6 +120,7 @@ func (p *Program) start(ctx context.Context) []Fault {
 		if faults != nil {
 			return faults
 		}
+		in.rest()
 		p.pool.started = time.Since(began)
 		if i == 0 {
 			p.caps = in.caps

@@ -189,6 +189,9 @@ func (l *pool) mayMake(within time.Duration) bool {
 func (l *pool) make() *instance {
 	began := time.Now()
 	in, faults := l.program.newInstance(context.Background(), loadTime)
+	if in != nil {
+		in.rest()
+	}
 	l.mu.Lock()
 	l.making = false
 	l.started = time.Since(began)

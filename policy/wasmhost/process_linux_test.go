@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wedge-proxy/wedge/policy"
+	w "github.com/wedge-proxy/wedge/policy/wasmhost/wasmtest"
 )
 
 func TestKilledChildren(t *testing.T) {
@@ -66,3 +69,38 @@ func childOf(t *testing.T, dir string) int {
 }
 
 func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
+// TestATimeWithoutAProcessorIsNotTheGuests lets others have most of the machine, for longer at a time than the limit.
+func TestATimeWithoutAProcessorIsNotTheGuests(t *testing.T) {
+	g := guest{list: target("eu"), locals: i32}
+	count := w.Loop(w.LocalGet(1), w.I32Const(1), w.Op(w.OpI32Sub), w.LocalTee(1), w.BrIf(0))
+	g.request = w.Code(w.I32Const(3_000_000), w.LocalSet(1), count, g.listed())
+	h := newHost(t, Options{})
+	calm := load(t, h, Spec{Name: "calm", Module: g.bytes(), Time: time.Hour})
+	need := time.Hour
+	for range 5 {
+		need = min(need, spent(t, func() { _, err := calm.Request(good, nil); require.NoError(t, err) }))
+	}
+	for range 4 * runtime.NumCPU() {
+		other := exec.Command("sh", "-c", "while :; do :; done")
+		require.NoError(t, other.Start())
+		t.Cleanup(func() {
+			assert.NoError(t, other.Process.Kill())
+			_ = other.Wait() // it was killed
+		})
+	}
+	p := load(t, h, Spec{Name: "busy", Module: g.bytes(), Time: 3 * need})
+	calls, slow, late := 0, 0, 0
+	for began := time.Now(); time.Since(began) < 2*time.Second; {
+		from := time.Now()
+		calls++
+		if _, err := p.Request(good, nil); err != nil {
+			late++ // what a hypervisor takes looks like the guest's
+		}
+		if time.Since(from) > 3*need {
+			slow++
+		}
+	}
+	assert.LessOrEqual(t, late, calls/10)
+	assert.NotZero(t, slow, "nobody kept the guest from running")
+}

@@ -129,11 +129,13 @@ func (p *Program) invoke(v view, c policy.Call, dst []byte) ([]byte, error) {
 	back := false
 	defer func() {
 		if !back { // the host panics: nobody knows what the instance is in the middle of
+			in.rest()
 			p.lose(in)
 		}
 	}()
 	out, err := in.run(v, c, dst)
 	back = true
+	in.rest()
 	p.giveBack(in, err)
 	return out, err
 }
@@ -181,6 +183,9 @@ func (p *Program) take(limit time.Duration) (*instance, error) {
 // giveBack decides what becomes of an instance after a call.
 func (p *Program) giveBack(in *instance, err error) {
 	trapped := err != nil && p.trapped(in, err)
+	if in.inTime++; errors.Is(err, policy.ErrDeadline) {
+		in.inTime = 0
+	}
 	if in.calls >= flushEvery || p.isolation == Fresh {
 		p.counts.flush(in)
 	}
@@ -209,11 +214,20 @@ func (p *Program) trapped(in *instance, err error) bool {
 	if errors.Is(err, policy.ErrRefused) {
 		return false
 	}
-	if !errors.Is(err, errNoRoom) && !(errors.Is(err, policy.ErrDeadline) && in.seen > largeView) {
+	if !errors.Is(err, errNoRoom) && !(errors.Is(err, policy.ErrDeadline) && in.excused()) {
 		p.ail(err)
 	}
 	return true
 }
+
+// excused tells whether a call was late for a reason that is not the guest's, or as an exception.
+func (in *instance) excused() bool {
+	return in.starved || in.seen > largeView || in.inTime >= exceptional
+}
+
+// exceptional is after how many calls in time one of the same instance that is late is an exception: of what a hypervisor
+// gives to others nobody tells, and one request in many that takes long costs less than a policy that is switched off.
+const exceptional = 20
 
 // largeView is how many bytes a guest may be given before it is the client's doing that its time is not enough. Such
 // calls fail, but bring on no quarantine.

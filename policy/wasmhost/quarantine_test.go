@@ -146,3 +146,21 @@ func TestNoRoomForAViewIsNoTrap(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+func TestAnExceptionalTimeoutBringsNoQuarantine(t *testing.T) {
+	g := guest{list: target("eu")}
+	g.request = w.Code(unless(w.Forever()), g.listed())
+	p := load(t, newHost(t, Options{}), Spec{Module: g.bytes(), Time: 20 * time.Millisecond})
+	call := func(r *abi.Request) error { _, err := p.Request(r, nil); return err }
+	for range 5 {
+		for range exceptional {
+			require.NoError(t, call(good))
+		}
+		require.ErrorIs(t, call(evil), policy.ErrDeadline)
+	}
+	require.NoError(t, call(good))
+	for range 3 {
+		require.ErrorIs(t, call(evil), policy.ErrDeadline)
+	}
+	require.ErrorIs(t, call(good), policy.ErrQuarantined)
+}

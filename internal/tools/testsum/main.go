@@ -19,6 +19,7 @@ func run(in io.Reader, out io.Writer, strict bool) int {
 	}
 	passed, failed, skipped := s.counts()
 	s.printSkips(strict)
+	s.printFailures()
 	_, _ = fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", passed, failed, skipped)
 	if failed > 0 || passed == 0 || strict && skipped > 0 {
 		return 1

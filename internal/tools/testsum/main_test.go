@@ -38,7 +38,7 @@ func TestRun(t *testing.T) {
 				`{"Action":"fail","Package":"m/a"}`,
 			},
 			code: 1, last: "1 passed, 1 failed, 0 skipped",
-			told: []string{"want 1, got 2\n", "FAIL  m/a\n"},
+			told: []string{"want 1, got 2\n", "FAIL  m/a\n", "What failed:\nFAIL  m/a TestX\nwant 1, got 2\n"},
 		},
 		"a package that does not build": {
 			events: []string{

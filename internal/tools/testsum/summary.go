@@ -41,6 +41,7 @@ type summary struct {
 	outcomes map[test]outcome
 	output   map[test][]string // of tests that are not over
 	begun    map[string]int    // tests of a package in the run that is under way
+	failures []string          // the beginning of what each failed test wrote
 }
 
 func newSummary(out io.Writer) *summary {
@@ -94,11 +95,29 @@ func (s *summary) end(t test, o outcome, seconds float64) {
 		s.outcomes[t] = max(s.outcomes[t], o)
 		if o == failed {
 			s.print(s.output[t]...)
+			s.keepFailure(t)
 		}
 	}
 	// What a test wrote is kept to tell why it was skipped, and forgotten otherwise.
 	if o != skipped {
 		delete(s.output, t)
+	}
+}
+
+// failureLines is how much of a failure is told again at the end: a test says first what it misses, and a log follows.
+const failureLines = 30
+
+func (s *summary) keepFailure(t test) {
+	lines := slices.DeleteFunc(slices.Clone(s.output[t]), func(line string) bool { return strings.HasPrefix(line, "=== ") })
+	s.failures = append(s.failures, fmt.Sprintf("FAIL  %v\n%s", t, strings.Join(lines[:min(len(lines), failureLines)], "")))
+}
+
+// printFailures tells all failures once more, side by side.
+func (s *summary) printFailures() {
+	if len(s.failures) > 0 {
+		s.print("\nWhat failed:\n")
+		s.print(s.failures...)
+		s.print("\n")
 	}
 }
 
