@@ -18,6 +18,9 @@ import (
 	"github.com/wedge-proxy/wedge/bench/sim"
 )
 
+// patience is for a message that must come; a loaded machine may take its time.
+const patience = 30 * time.Second
+
 // line is a client's end of a WebSocket.
 type line struct {
 	t    testing.TB
@@ -70,7 +73,7 @@ func tryDial(t testing.TB, url string, o *websocket.DialOptions, headers ...stri
 	for i := 0; i < len(headers); i += 2 {
 		o.HTTPHeader.Set(headers[i], headers[i+1])
 	}
-	c, resp, err := websocket.Dial(timeout(t, 5*time.Second), strings.Replace(url, "http", "ws", 1), o)
+	c, resp, err := websocket.Dial(timeout(t, patience), strings.Replace(url, "http", "ws", 1), o)
 	if err == nil {
 		c.SetReadLimit(-1)
 		t.Cleanup(func() { _ = c.CloseNow() })
@@ -80,12 +83,12 @@ func tryDial(t testing.TB, url string, o *websocket.DialOptions, headers ...stri
 
 func (l *line) say(words string) {
 	l.t.Helper()
-	require.NoError(l.t, l.conn.Write(timeout(l.t, 5*time.Second), websocket.MessageText, []byte(words)))
+	require.NoError(l.t, l.conn.Write(timeout(l.t, patience), websocket.MessageText, []byte(words)))
 }
 
 func (l *line) read() (frame, error) {
 	l.t.Helper()
-	kind, data, err := l.conn.Read(timeout(l.t, 5*time.Second))
+	kind, data, err := l.conn.Read(timeout(l.t, patience))
 	if err != nil {
 		return nil, err
 	}

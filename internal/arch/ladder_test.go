@@ -87,7 +87,7 @@ var ladder = map[string]row{
 	"origin/store":            {rung: 2, modules: []string{pgx, sqlite}, never: []string{"proxy", "bench"}},
 	"origin/store/pgtest":     {rung: 0, modules: []string{pgx}, testOnly: true},
 	"policy/cases":            {rung: 2},
-	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash}},
+	"policy/wasmhost":         {rung: 2, also: []string{"policy/wasmhost/meter"}, modules: []string{wazero, xxhash, xsys}},
 
 	"proxy":          {rung: 3, modules: []string{coder, fasthttp, xhttp2, xxhash}, never: drivers},
 	"origin/vault":   {rung: 3, never: []string{"proxy", "bench", wazero}},

@@ -151,16 +151,25 @@ func TestAnExceptionalTimeoutBringsNoQuarantine(t *testing.T) {
 	g := guest{list: target("eu")}
 	g.request = w.Code(unless(w.Forever()), g.listed())
 	p := load(t, newHost(t, Options{}), Spec{Module: g.bytes(), Time: 20 * time.Millisecond})
-	call := func(r *abi.Request) error { _, err := p.Request(r, nil); return err }
+	in, err := p.take(time.Second)
+	require.NoError(t, err)
+	call := func(r *abi.Request) error { // always of the same instance
+		_, err := in.run(requestView{r}, policy.Call{Kind: policy.OnRequest, Hooks: policy.Route}, nil)
+		in.rest()
+		p.giveBack(in, err)
+		require.True(t, in.state.CompareAndSwap(idle, taken))
+		return err
+	}
 	for range 5 {
 		for range exceptional {
 			require.NoError(t, call(good))
 		}
 		require.ErrorIs(t, call(evil), policy.ErrDeadline)
 	}
-	require.NoError(t, call(good))
+	assert.Nil(t, p.Status().Quarantined)
 	for range 3 {
 		require.ErrorIs(t, call(evil), policy.ErrDeadline)
 	}
-	require.ErrorIs(t, call(good), policy.ErrQuarantined)
+	assert.NotNil(t, p.Status().Quarantined)
+	p.pool.put(in)
 }
