@@ -43,8 +43,8 @@ race: ## Run the libraries' tests under the race detector, long ones too
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(RACE_PACKAGES)
 
 .PHONY: soak
-soak: build ## Run the long proofs: 50 kills of each process, a thousand nodes, 100,000 schedules
-	WEDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'Kill|Without|Promotion|Thousand|Bound|Schedule' ./internal/e2e ./origin/... | grep -Ev '^=== '
+soak: build ## Run the long proofs: 50 kills of each process, a thousand nodes, 100,000 schedules, 1,000 streams for 5 minutes
+	WEDGE_SOAK=1 $(GO) test -count=1 -timeout 40m -v -run 'Kill|Without|Promotion|Thousand|Bound|Schedule|Soak' ./internal/e2e ./origin/... | grep -Ev '^=== '
 
 .PHONY: fuzz-short
 fuzz-short: ## Run each fuzz target for FUZZTIME (10s)

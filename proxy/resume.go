@@ -319,9 +319,7 @@ func (x *exchange) replayFrom(r *recording) *dialect.Error {
 	r.head.CopyTo(&x.ctx.Response.Header)
 	tape := &replayed{x}
 	if !x.ctx.Request.Header.IsHTTP11() {
-		var whole bytes.Buffer
-		_, _ = tape.WriteTo(&whole) // to memory
-		x.ctx.Response.SetBody(whole.Bytes())
+		x.sendUntilClose(tape)
 		return nil
 	}
 	x.streamed = true

@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 
 # command:package pairs from Debian. The race detector needs a C compiler, the tests of the official JavaScript SDK
 # need Node, those of the policy SDKs one compiler for each language, those of browsers one of them.
-needed=(gcc:gcc node:nodejs npm:npm clang:clang wasm-ld:lld wat2wasm:wabt ldc2:ldc chromium:chromium)
+needed=(gcc:gcc node:nodejs npm:npm clang:clang wasm-ld:lld wat2wasm:wabt ldc2:ldc chromium:chromium curl:curl)
+# Servers that stand in front of a node in the tests, kept where only root looks.
+fronts=(nginx haproxy)
 # Folders with a package-lock.json: the JavaScript SDKs' tests; AssemblyScript, Zig and QuickJS.
 locks=(internal/e2e/js bench/sim/testdata/js wasm/_toolchain)
 
@@ -33,6 +35,9 @@ missing=()
 for pair in "${needed[@]}"; do
 	command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
+for front in "${fronts[@]}"; do
+	command -v "$front" >/dev/null || [[ -x /usr/sbin/$front ]] || missing+=("$front")
+done
 rust_knows_wasm || missing+=(rustc libstd-rust-dev-wasm32)
 has_postgres || missing+=(postgresql)
 
@@ -40,7 +45,8 @@ if ((${#missing[@]} > 0)); then
 	if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
 		echo "setup: installing ${missing[*]}"
 		apt-get update -qq
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+		# RUNLEVEL=1: no server starts by itself.
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 	else
 		give_up "${missing[*]} not found: install them, or do without the tests that need them"
 	fi

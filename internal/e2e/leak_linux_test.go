@@ -29,6 +29,19 @@ func (n *node) held(t testing.TB) (descriptors, goroutines int) {
 	return len(open), goroutines
 }
 
+// awaitHeld waits until a node holds little more than it did before. Idle workers end after some 20 seconds.
+func (n *node) awaitHeld(t *testing.T, descriptors, goroutines, kept int) {
+	t.Helper()
+	n.awaitIdle(t, 10*time.Second)
+	testkit.Eventually(t, 90*time.Second, func() error {
+		d, g := n.held(t)
+		if d > descriptors+kept || g > goroutines+kept {
+			return fmt.Errorf("%d descriptors and %d goroutines, after %d and %d at the start", d, g, descriptors, goroutines)
+		}
+		return nil
+	})
+}
+
 // TestNothingLeaks asks in every way, and leaves in many, and counts what the node still holds after that.
 func TestNothingLeaks(t *testing.T) {
 	if testing.Short() {
@@ -76,15 +89,6 @@ func TestNothingLeaks(t *testing.T) {
 	})
 	_, _ = ann.try(context.Background(), "POST", chatPath, ask("stalled", "leak", streamed))
 	ann.http.CloseIdleConnections()
-	n.awaitIdle(t, 5*time.Second)
-
-	const kept = workers + 10 // connections to the provider wait for more; idle workers end after some 20 seconds
-	testkit.Eventually(t, 40*time.Second, func() error {
-		d, g := n.held(t)
-		if d > descriptors+kept || g > goroutines+kept {
-			return fmt.Errorf("%d descriptors and %d goroutines, after %d and %d at the start", d, g, descriptors, goroutines)
-		}
-		return nil
-	})
+	n.awaitHeld(t, descriptors, goroutines, workers+10) // connections to the provider wait for more
 	assert.Equal(t, 200, n.as(t, "ann").chat(ask("m", "still there?")).status)
 }
