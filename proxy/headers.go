@@ -24,6 +24,7 @@ var (
 	headerProvider       = []byte("X-Wedge-Provider")
 	headerTags           = []byte("X-Wedge-Tags")
 	headerResume         = []byte("X-Wedge-Resume")
+	headerReceipt        = []byte("X-Wedge-Receipt")
 	headerRequestID      = []byte("X-Request-Id")
 	headerWedgeID        = []byte("X-Wedge-Request-Id")
 	headerModel          = []byte("X-Wedge-Model")

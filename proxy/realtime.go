@@ -39,6 +39,8 @@ type realtime struct {
 	beta  bool // events have the names from before the API was generally available
 	work  sync.WaitGroup
 
+	receipts bool // are wanted
+
 	mu           sync.Mutex
 	waiting      []*realtimeCall          // that were asked for and have not begun
 	calls        map[string]*realtimeCall // by their responses' ids
@@ -80,6 +82,10 @@ func (x *exchange) serveRealtime() *dialect.Error {
 	if e := x.begin(); e != nil {
 		return e
 	}
+	receipts, e := x.receipts()
+	if e != nil {
+		return e
+	}
 	protocols := slicesWithout(websockets.Protocols(&x.ctx.Request.Header), isSecretProtocol)
 	conn, t, e := x.openLeg(
 		func(t *target) bool { return t.provider.dialect == dialect.OpenAI },
@@ -93,7 +99,8 @@ func (x *exchange) serveRealtime() *dialect.Error {
 		return e
 	}
 	r := &realtime{
-		conn: conn, peer: peerOf(x.clientIP() + ":0"), head: x.appendTurnHead(nil), ref: string(ref), calls: map[string]*realtimeCall{},
+		receipts: receipts,
+		conn:     conn, peer: peerOf(x.clientIP() + ":0"), head: x.appendTurnHead(nil), ref: string(ref), calls: map[string]*realtimeCall{},
 		beta: bytes.Contains(x.ctx.Request.Header.Peek("OpenAI-Beta"), []byte("realtime")) || strings.Contains(strings.Join(protocols, ","), "beta.realtime"),
 	}
 	r.where.version, r.where.provider, r.where.target = x.version.Version.Version.Version, t.provider.Name, t.Name
@@ -294,7 +301,7 @@ func (r *realtime) start(c *realtimeCall) {
 }
 
 func (r *realtime) run(c *realtimeCall) {
-	a := &realtimeAnswer{r: r, c: c}
+	a := &realtimeAnswer{r: r, c: c, receipt: receipt{wanted: r.receipts}}
 	v := &visit{ctx: r.k.ctx, peer: r.peer, to: a, line: callLine{r, c}, learn: r.learn, once: true}
 	var ctx fasthttp.RequestCtx
 	if err := v.read(&ctx, r.head, c.body()); err != nil {

@@ -46,12 +46,14 @@ type realtimeAnswer struct {
 	r        *realtime
 	c        *realtimeCall
 	streamed bool
+	receipt  receipt
 	rest     []byte
 	scratch  []byte
 }
 
 func (a *realtimeAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
 	a.streamed = isEventStream(head.ContentType())
+	a.receipt.begin(head)
 	return nil
 }
 
@@ -71,11 +73,16 @@ func (a *realtimeAnswer) Write(p []byte) (int, error) {
 		}
 		_, data, scratch := stream.Fields(a.rest[at:at+n], a.scratch[:0])
 		a.scratch = scratch
+		if len(data) > 0 {
+			data = a.r.worded(data)
+		} else { // a comment
+			data = a.receipt.event(a.rest[at : at+n])
+		}
 		at += n
 		if len(data) == 0 {
 			continue
 		}
-		if err := a.r.k.tell(a.r.worded(data)); err != nil {
+		if err := a.r.k.tell(data); err != nil {
 			return 0, err
 		}
 	}

@@ -34,6 +34,8 @@ type turns struct {
 	head []byte // of each request
 	leg  turnLeg
 	last remembered
+
+	receipts bool // are wanted
 }
 
 // remembered is the turn that the next one may go on from.
@@ -48,7 +50,11 @@ func (x *exchange) serveTurns() *dialect.Error {
 	if e := x.authenticate(); e != nil {
 		return e
 	}
-	t := &turns{peer: peerOf(x.clientIP() + ":0"), head: x.appendTurnHead(nil)}
+	receipts, e := x.receipts()
+	if e != nil {
+		return e
+	}
+	t := &turns{peer: peerOf(x.clientIP() + ":0"), head: x.appendTurnHead(nil), receipts: receipts}
 	return x.upgrade(protocolFor(websockets.Protocols(&x.ctx.Request.Header)), t.talk, func() {})
 }
 
@@ -107,7 +113,7 @@ func (t *turns) take(words []byte) {
 	if !goesOn || c.previous != "" && prior.items == nil && !prior.kept {
 		prior = remembered{}
 	}
-	a := &turnAnswer{t: t, previous: c.previous}
+	a := &turnAnswer{t: t, previous: c.previous, receipt: receipt{wanted: t.receipts}}
 	v := &visit{ctx: t.k.ctx, peer: t.peer, to: a, learn: a.learn, warm: c.warm, once: true, line: &t.leg}
 	t.leg.begin(c.previous, prior.items)
 	var ctx fasthttp.RequestCtx
@@ -140,17 +146,7 @@ func errorFrame(status int, body []byte, head *fasthttp.ResponseHeader) []byte {
 	frame := strconv.AppendInt([]byte(`{"type":"error","status":`), int64(status), 10)
 	if head != nil {
 		frame = append(frame, `,"headers":{`...)
-		first := true
-		for name, value := range head.All() {
-			if n := strings.ToLower(string(name)); n == "retry-after" || n == "retry-after-ms" || strings.HasPrefix(n, "x-") {
-				if !first {
-					frame = append(frame, ',')
-				}
-				first = false
-				frame = append(jsonscan.AppendString(frame, []byte(n)), ':')
-				frame = jsonscan.AppendString(frame, value)
-			}
-		}
+		frame = appendToldHeaders(frame, head)
 		frame = append(frame, '}')
 	}
 	inner, ok := bytes.CutPrefix(bytes.TrimSpace(body), []byte("{"))
@@ -259,6 +255,7 @@ type turnAnswer struct {
 	previous string
 	head     fasthttp.ResponseHeader // of an answer that is no stream
 	streamed bool
+	receipt  receipt
 	rest     []byte // the beginning of an event, or a whole answer
 	scratch  []byte
 
@@ -272,6 +269,7 @@ func (a *turnAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
 	if !a.streamed {
 		head.CopyTo(&a.head)
 	}
+	a.receipt.begin(head)
 	return nil
 }
 
@@ -291,8 +289,11 @@ func (a *turnAnswer) Write(p []byte) (int, error) {
 		}
 		name, data, scratch := stream.Fields(a.rest[at:at+n], a.scratch[:0])
 		a.scratch = scratch
-		at += n
 		if len(data) == 0 { // a comment
+			data = a.receipt.event(a.rest[at : at+n])
+		}
+		at += n
+		if len(data) == 0 {
 			continue
 		}
 		a.note(name, data)
