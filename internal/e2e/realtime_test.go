@@ -139,6 +139,71 @@ func TestRealtimeBudgets(t *testing.T) {
 	assert.LessOrEqual(t, pot.Spent, pot.Limit)
 }
 
+// A conversation with Gemini Live ends with the money: its API has no words to refuse a turn, or to end one.
+func TestLiveBudgets(t *testing.T) {
+	t.Parallel()
+	p := startProvider(t)
+	long := "x;tokens=5000;tps=3000"
+	c := (&catalog{}).model("m", "", target("gemini", "x;tokens=50", "")).price("gemini", "x;tokens=50", 1, 10, "").
+		model("long", "", target("gemini", long, "")).price("gemini", long, 1, 10, "").
+		key("ann", "budgets: [ann]").key("bob", "budgets: [bob]").
+		budget("ann", "0.004", "period: total").budget("bob", "0.01", "period: total")
+	c.providers = append(c.providers, `{name: gemini, dialect: gemini, base_url: "http://`+p.addr+`/v1beta"}`)
+	n := startNode(t, c.String())
+	dial := func(key, model string) *speaker {
+		c, _, err := websocket.Dial(t.Context(), "ws://"+n.data+"/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key="+keyOf(key), nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.CloseNow() })
+		c.SetReadLimit(-1)
+		s := &speaker{c, t}
+		s.say(`{"setup":{"model":"models/%s","generationConfig":{"responseModalities":["TEXT"]}}}`, model)
+		return s
+	}
+	// turn asks, and tells how the turn ended: nil where it came to its end.
+	turn := func(s *speaker) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := s.Write(ctx, websocket.MessageText, []byte(`{"clientContent":{"turns":[{"role":"user","parts":[{"text":"What next?"}]}],"turnComplete":true}}`)); err != nil {
+			return err
+		}
+		for {
+			_, words, err := s.Read(ctx)
+			if err != nil || strings.Contains(string(words), `"turnComplete"`) {
+				return err
+			}
+		}
+	}
+	refused := func(err error) {
+		t.Helper()
+		assert.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err), err)
+		assert.ErrorContains(t, err, "budget")
+	}
+	ann, good := dial("ann", "m"), 0
+	for ; good < 20; good++ {
+		if err := turn(ann); err != nil {
+			refused(err)
+			break
+		}
+	}
+	assert.GreaterOrEqual(t, good, 3)
+	assert.Less(t, good, 20)
+	pot := n.purse(t, "ann")
+	assert.LessOrEqual(t, pot.Spent, pot.Limit)
+
+	bob := dial("bob", "long")
+	require.NoError(t, turn(bob), "the node ends the turn")
+	_, _, err := bob.Read(t.Context())
+	refused(err)
+	testkit.Eventually(t, 3*time.Second, func() error {
+		if pot = n.purse(t, "bob"); pot.Held != 0 || pot.Spent == 0 {
+			return fmt.Errorf("%+v", pot)
+		}
+		return nil
+	})
+	assert.LessOrEqual(t, pot.Spent, pot.Limit+50*nanoOut, "what came before the provider heard of the end")
+	refused(turn(dial("bob", "long")))
+}
+
 // Drops on either side are seen by the other within a second.
 func TestRealtimeDrops(t *testing.T) {
 	t.Parallel()
