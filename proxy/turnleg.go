@@ -60,7 +60,8 @@ func (l *turnLeg) endpoint(x *exchange, t *target) *upstream.Endpoint {
 	if !l.open(x, t, to) {
 		return nil
 	}
-	c := newLegCall(l.send, l.drop)
+	var c *legCall
+	c = newLegCall(l.send, func() { l.abandon(c) })
 	l.mu.Lock()
 	l.call = c
 	l.mu.Unlock()
@@ -105,6 +106,16 @@ func (l *turnLeg) drop() {
 	}
 	if call != nil {
 		call.end()
+	}
+}
+
+// abandon drops the leg if it still answers a call that nobody reads any more.
+func (l *turnLeg) abandon(c *legCall) {
+	l.mu.Lock()
+	answers := l.call == c
+	l.mu.Unlock()
+	if answers {
+		l.drop()
 	}
 }
 
