@@ -74,6 +74,9 @@ func (x *exchange) serveRealtime() *dialect.Error {
 	if e := x.authenticate(); e != nil {
 		return e
 	}
+	if string(x.ctx.QueryArgs().Peek("intent")) == "transcription" {
+		return fail(codeInvalidRequest, "intent", "sessions that only transcribe are not served here; send the sound to /v1/audio/transcriptions, or connect to /v1/realtime?model=…")
+	}
 	ref := bytes.Clone(x.ctx.QueryArgs().Peek("model"))
 	if len(ref) == 0 {
 		return fail(codeInvalidRequest, "model", "the handshake names no model; connect to /v1/realtime?model=…")

@@ -187,7 +187,7 @@ func TestRealtimeRefusals(t *testing.T) {
 	assert.Contains(t, e.Error.Message, "nothing.known")
 
 	for _, test := range []struct{ query, key, want string }{
-		{"", testKey, "400"}, {"model=nobody", testKey, "404"}, {"model=anthropic", testKey, "503"},
+		{"", testKey, "400"}, {"intent=transcription", testKey, "400"}, {"model=nobody", testKey, "404"}, {"model=anthropic", testKey, "503"},
 		{"model=openai", "wk_abcdefghijkl_wrong", "401"}, {"model=chats", otherKey, "403"},
 	} {
 		_, resp, err := websocket.Dial(t.Context(), "ws://"+node+"/v1/realtime?"+test.query, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + test.key}}})

@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"net"
 	"strconv"
 	"time"
 
@@ -62,47 +60,12 @@ func (x *exchange) reply() *dialect.Error {
 
 // sendStream makes the exchange the response's body, of so many bytes or of unknown length.
 func (x *exchange) sendStream(length int) {
-	if length < 0 && !x.ctx.Request.Header.IsHTTP11() {
-		x.sendUntilClose(x)
+	if length < 0 {
+		x.sendBody(x)
 		return
 	}
 	x.streamed = true
 	x.ctx.Response.SetBodyStream(x, length)
-}
-
-// sendUntilClose answers a client of HTTP/1.0, which nginx is where it is not told otherwise. There a body of unknown
-// length ends with its connection. The server knows of no such bodies: the answer is written here, and the server is
-// told that somebody else took the connection over.
-func (x *exchange) sendUntilClose(body io.WriterTo) {
-	if x.ctx.IsHead() || x.ctx.ConnRequestNum() > 1 { // what answers an earlier request may not have been written yet
-		var whole bytes.Buffer
-		_, _ = body.WriteTo(&whole) // what went wrong is told in the stream, or in x.gone
-		x.ctx.Response.SetBody(whole.Bytes())
-		return
-	}
-	h := &x.ctx.Response.Header
-	h.SetContentLength(-2) // neither a length nor chunks
-	conn := x.ctx.Conn()
-	x.ctx.HijackSetNoResponse(true)
-	x.ctx.Hijack(func(net.Conn) {}) // which closes it
-	if _, err := conn.Write(h.Header()); err != nil {
-		x.gone = true
-		return
-	}
-	if _, err := body.WriteTo(conn); err != nil {
-		reset(conn) // a body that only ends would look whole
-	}
-	x.gone = x.uncork() != nil || x.gone
-}
-
-// reset makes the close of a connection an abort.
-func reset(conn net.Conn) {
-	if outer, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = outer.NetConn()
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // it may be closed
-	}
 }
 
 // answeredWhole says that the provider's whole answer lies in x.out.

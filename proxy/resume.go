@@ -317,13 +317,7 @@ func (x *exchange) replayFrom(r *recording) *dialect.Error {
 		return nil
 	}
 	r.head.CopyTo(&x.ctx.Response.Header)
-	tape := &replayed{x}
-	if !x.ctx.Request.Header.IsHTTP11() {
-		x.sendUntilClose(tape)
-		return nil
-	}
-	x.streamed = true
-	x.ctx.Response.SetBodyStream(tape, -1)
+	x.sendBody(&replayed{x})
 	return nil
 }
 

@@ -132,6 +132,7 @@ type Server struct {
 	drained  atomic.Bool // the operator wants no new requests here
 	serving  atomic.Bool
 	retiring sync.WaitGroup
+	detached sync.WaitGroup // answers that are written apart from the server
 	ended    chan ended
 	shadows  chan struct{}   // a token for each shadow request under way
 	life     context.Context // ends when Shutdown waits no longer
@@ -164,7 +165,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.http = fasthttp.Server{
-		Handler: s.handle, ErrorHandler: s.handleUnread, Name: "wedge", Logger: quietLogger{},
+		Handler: s.handle, ErrorHandler: s.handleUnread, Name: serverName, Logger: quietLogger{},
 		MaxRequestBodySize: o.MaxBody, ReadBufferSize: o.MaxHeader, ReadTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
 		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
 		LazyRequestTime: true, HeaderReceived: s.bound,
@@ -178,6 +179,9 @@ func New(o Options) (*Server, error) {
 	s.registerState(o.Registry)
 	return s, nil
 }
+
+// serverName is what answers say of who sent them.
+const serverName = "wedge"
 
 // quietLogger drops fasthttp's own log lines: they would repeat clients' bytes.
 type quietLogger struct{}
@@ -245,6 +249,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.recordings.shutdown()
 	s.sockets.shutdown(ctx)
 	err := s.http.ShutdownWithContext(ctx)
+	if err == nil {
+		err = s.awaitDetached(ctx)
+	}
 	told()
 	front.Wait()
 	s.endpointsMu.Lock()

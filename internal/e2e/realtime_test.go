@@ -201,7 +201,11 @@ func TestLiveBudgets(t *testing.T) {
 		return nil
 	})
 	assert.LessOrEqual(t, pot.Spent, pot.Limit+50*nanoOut, "what came before the provider heard of the end")
-	refused(turn(dial("bob", "long")))
+	bob = dial("bob", "long")
+	if err = turn(bob); err == nil { // what was left paid for a few words
+		_, _, err = bob.Read(t.Context())
+	}
+	refused(err)
 }
 
 // Drops on either side are seen by the other within a second.

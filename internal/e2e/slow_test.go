@@ -70,3 +70,40 @@ func TestSlowReaders(t *testing.T) {
 		return nil
 	})
 }
+
+// TestIdleStreams holds streams open that say nothing: each takes little, stack included.
+func TestIdleStreams(t *testing.T) {
+	t.Parallel()
+	const streams = 1000
+	p := startProvider(t, "--log-size", "0")
+	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("m", "", target("sim", "x;tokens=2;chunks=2;tps=0.01", "")).key("ann", "").String())
+	held := func() float64 {
+		n.operator(t).get("/debug/pprof/heap?gc=1")
+		return n.metric(t, "go_memstats_heap_alloc_bytes") + n.metric(t, "go_memstats_stack_inuse_bytes")
+	}
+	open := func(i int) net.Conn {
+		c, err := net.Dial("tcp", n.data)
+		require.NoError(t, err)
+		body := ask("m", fmt.Sprint("idle ", i), streamed)
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", chatPath, keyOf("ann"), len(body), body)
+		require.NoError(t, err)
+		line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, "200")
+		return c
+	}
+	_ = open(-1).Close()
+	n.awaitIdle(t, 5*time.Second)
+	before := held()
+	var conns [streams]net.Conn
+	for i := range conns {
+		conns[i] = open(i)
+	}
+	each := (held() - before) / streams
+	t.Logf("%.1f KB for each of %d idle streams", each/1024, streams)
+	assert.Less(t, each, 24.0*1024)
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	n.awaitIdle(t, 10*time.Second)
+}

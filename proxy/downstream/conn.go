@@ -44,6 +44,28 @@ type Conn struct {
 	fd    int32
 	probe func(fd uintptr)
 	left  bool
+
+	then atomic.Pointer[func()] // what the next Close does in its place
+	rest []byte                 // what was read of the connection, and given back
+	one  [1]byte
+}
+
+// errDetached is what a connection reads while it is being handed over.
+var errDetached = errors.New("the connection is being handed over")
+
+// Detach takes the connection from the server that serves it: then is called in place of its next Close, by which the
+// server lets go of it.
+func (c *Conn) Detach(then func()) { c.then.Store(&then) }
+
+// Unread gives back what a detached connection's server has read of the next request.
+func (c *Conn) Unread(from io.Reader) {
+	for {
+		n, err := from.Read(c.one[:])
+		c.rest = append(c.rest, c.one[:n]...)
+		if err != nil { // errDetached, once the server's buffer is empty
+			return
+		}
+	}
 }
 
 // PeerIP is the client's IP address as text.
@@ -169,6 +191,16 @@ func (c *Conn) extend() error {
 
 // Read reads from the client; what is held back is written first, because a client may be waiting for it.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.then.Load() != nil {
+		return 0, errDetached
+	}
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		if c.rest = c.rest[n:]; len(c.rest) == 0 {
+			c.rest = nil
+		}
+		return n, nil
+	}
 	if err := c.Uncork(); err != nil {
 		return 0, err
 	}
@@ -230,6 +262,10 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 
 // Close writes what is held back, if the client takes it at once, and closes the connection.
 func (c *Conn) Close() error {
+	if then := c.then.Swap(nil); then != nil {
+		(*then)()
+		return nil
+	}
 	if !c.closed.CompareAndSwap(false, true) {
 		return net.ErrClosed
 	}

@@ -330,3 +330,33 @@ func TestReadDeadlineWakesARead(t *testing.T) {
 	require.NoError(t, c.SetReadDeadline(time.Now()))
 	require.ErrorIs(t, <-ended, os.ErrDeadlineExceeded)
 }
+
+func TestDetach(t *testing.T) {
+	l, _ := newListener(t)
+	client, c := pair(t, l)
+	_, err := io.WriteString(client, "one two")
+	require.NoError(t, err)
+	r := bufio.NewReader(c) // the server's
+	assert.Equal(t, "one ", readString(t, r, 4))
+	closed := 0
+	c.Detach(func() { closed++ })
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, errDetached, "it is nobody's to read")
+	c.Unread(r)
+	require.NoError(t, c.Close(), "the server's")
+	assert.Equal(t, 1, closed)
+	assert.Equal(t, 1, l.Conns())
+
+	assert.Equal(t, "two", readString(t, c, 3), "what the server had read")
+	_, err = io.WriteString(client, " three")
+	require.NoError(t, err)
+	assert.Equal(t, " three", readString(t, c, 6))
+	_, err = c.Write([]byte("four"))
+	require.NoError(t, err)
+	assert.Equal(t, "four", readString(t, client, 4))
+	require.NoError(t, c.Close())
+	assert.Equal(t, 1, closed)
+	assert.Zero(t, l.Conns())
+	_, err = client.Read(make([]byte, 1))
+	assert.Equal(t, io.EOF, err)
+}

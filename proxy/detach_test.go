@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wedge-proxy/wedge/bench/sim"
+)
+
+// detachNode is a node before a simulated provider; models are called as the provider's settings say.
+func detachNode(t *testing.T) (*Server, string) {
+	_, provider := newSim(t, sim.Options{})
+	return turnServer(t, provider)
+}
+
+var contents = regexp.MustCompile(`"content":"((?:[^"\\]|\\.)*)"`)
+
+// A connection serves what comes after a stream, be it sent later or with it.
+func TestAConnectionOutlivesItsStreams(t *testing.T) {
+	_, node := detachNode(t)
+	nc, err := net.Dial("tcp", node)
+	require.NoError(t, err)
+	defer nc.Close()
+	r := bufio.NewReader(nc)
+	read := func(prompt string, streamed bool) {
+		t.Helper()
+		resp, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode, string(body))
+		assert.Equal(t, "wedge", resp.Header.Get("Server"))
+		assert.NotEmpty(t, resp.Header.Get("Date"))
+		assert.Equal(t, streamed, strings.HasSuffix(string(body), "data: [DONE]\n\n"))
+		assert.Equal(t, streamed, len(resp.TransferEncoding) == 1 && resp.TransferEncoding[0] == "chunked")
+		text := ""
+		for _, m := range contents.FindAllSubmatch(body, -1) {
+			text += string(m[1])
+		}
+		assert.Contains(t, text, prompt, string(body[:min(len(body), 300)]))
+	}
+	send := func(prompts ...string) {
+		all := ""
+		for i, p := range prompts {
+			all += string(rawRequest(chatPath, testKey, []byte(chatAsk("openai", p, i%2 == 0))))
+		}
+		_, err := io.WriteString(nc, all)
+		require.NoError(t, err)
+	}
+	for i := range 3 { // one after the other
+		send(fmt.Sprint("alone", i))
+		read(fmt.Sprint("alone", i), true)
+	}
+	send("first", "second", "third", "fourth") // at once
+	for i, p := range []string{"first", "second", "third", "fourth"} {
+		read(p, i%2 == 0)
+	}
+	_, err = io.WriteString(nc, strings.Replace(string(rawRequest(chatPath, testKey, []byte(chatAsk("openai", "last", true)))), "\r\n", "\r\nConnection: close\r\n", 1))
+	require.NoError(t, err)
+	read("last", true)
+	_, err = r.ReadByte()
+	assert.Equal(t, io.EOF, err)
+}
+
+// Shutdown waits for streams.
+func TestShutdownWaitsForStreams(t *testing.T) {
+	_, at := newSim(t, sim.Options{})
+	s, node := cornerServer(t, at)
+	nc, err := net.Dial("tcp", node)
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = nc.Write([]byte(strings.Replace(string(rawRequest(chatPath, testKey, []byte(chatAsk("pair", "slowly", true)))), "\r\n", "\r\nX-Sim-Tps: 20\r\n", 1)))
+	require.NoError(t, err)
+	r := bufio.NewReader(nc)
+	resp, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	_, err = io.ReadFull(resp.Body, make([]byte, 10))
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		ended <- s.Shutdown(ctx)
+	}()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.True(t, strings.HasSuffix(string(body), "data: [DONE]\n\n"))
+	assert.NoError(t, <-ended)
+}
