@@ -57,15 +57,24 @@ func swap[T any](a, b *T) { *a, *b = *b, *a }
 
 // sendDetached writes the answer and serves what comes next on the connection.
 func (s *Server) sendDetached(x *exchange, conn *downstream.Conn, body io.WriterTo) {
-	usable := x.writeDetached(conn, body)
-	if !usable {
-		_ = conn.Close() // it may be closed
+	if s.writeSafely(x, conn, body) {
+		_ = s.http.ServeConn(conn) // how a connection ends is of no interest
 	}
-	s.detached.Done()
-	if !usable {
-		return
-	}
-	_ = s.http.ServeConn(conn) // how a connection ends is of no interest
+}
+
+// writeSafely is writeDetached, and closes a connection that cannot be used again. A panic costs no more than that.
+func (s *Server) writeSafely(x *exchange, conn *downstream.Conn, body io.WriterTo) (usable bool) {
+	defer s.detached.Done()
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.metrics.panics.Inc()
+			s.o.Log.Error("a stream met a fault of the node's own and was cut", "error", asError(cause))
+		}
+		if !usable {
+			_ = conn.Close() // it may be closed
+		}
+	}()
+	return x.writeDetached(conn, body)
 }
 
 // writeDetached writes the answer and ends the exchange. It returns false if the connection cannot be used again.
@@ -102,9 +111,12 @@ func (x *exchange) writeDetached(conn *downstream.Conn, body io.WriterTo) (usabl
 		x.gone = x.uncork() != nil || x.gone
 	}
 	x.finish()
+	large := len(ctx.Request.Body()) > keptMost
 	ctx.Request.Reset()
 	ctx.Response.Reset()
-	contexts.Put(ctx)
+	if !large {
+		contexts.Put(ctx)
+	}
 	return usable
 }
 

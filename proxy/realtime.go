@@ -50,6 +50,7 @@ type realtime struct {
 	said         []byte // items, elements of a JSON list
 	instructions []byte // of the session, JSON
 	modalities   []byte // likewise
+	transcriber  string // the model that writes down what the client says; "" for none
 	heard        int    // bytes of sound since the last response
 	tokens       int64  // of the conversation, as the last response told
 }
@@ -479,6 +480,14 @@ func (r *realtime) listen(ctx context.Context) error {
 		}
 		if e.kind == "error" && textOf(memberValue(e.failure, "event_id")) == ownEvent {
 			continue
+		}
+		switch e.kind {
+		case "session.created", "session.updated":
+			r.mu.Lock()
+			r.transcriber = transcribes(e.session)
+			r.mu.Unlock()
+		case "conversation.item.input_audio_transcription.completed":
+			r.transcribed(words)
 		}
 		c, fresh := r.callOf(&e)
 		switch {

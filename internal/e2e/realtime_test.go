@@ -139,6 +139,54 @@ func TestRealtimeBudgets(t *testing.T) {
 	assert.LessOrEqual(t, pot.Spent, pot.Limit)
 }
 
+// Transcripts of what the client says cost something, too, without any response being asked for.
+func TestRealtimeTranscripts(t *testing.T) {
+	t.Parallel()
+	p := startProvider(t)
+	const scribe = "gpt-4o-mini-transcribe"
+	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("m", "", target("sim", "x", "")).price("sim", "x", 1, 10, "").
+		price("sim", scribe, 100, 1000, "").key("ann", "budgets: [ann]").budget("ann", "0.02", "period: total").String())
+	c := n.speak(t, "ann", "m")
+	c.say(`{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":null,"transcription":{"model":%q}}}}}`, scribe)
+	c.until("session.updated")
+	sound := make([]byte, 48*600)
+	for i := range sound {
+		sound[i] = byte(i * 37)
+	}
+	talk := func() error {
+		for _, words := range []string{fmt.Sprintf(`{"type":"input_audio_buffer.append","audio":%q}`, base64.StdEncoding.EncodeToString(sound)), `{"type":"input_audio_buffer.commit"}`} {
+			if err := c.Write(t.Context(), websocket.MessageText, []byte(words)); err != nil {
+				return err
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		for {
+			_, words, err := c.Read(ctx)
+			if err != nil || strings.Contains(string(words), `"conversation.item.input_audio_transcription.completed"`) {
+				return err
+			}
+		}
+	}
+	require.NoError(t, talk())
+	pot := n.purse(t, "ann")
+	one := pot.Spent
+	assert.Positive(t, one)
+	assert.Zero(t, pot.Held)
+	assert.InDelta(t, float64(one)/1e9, n.metric(t, "wedge_cost_usd_total"), 1e-6)
+	said := 1
+	for ; said < 100; said++ {
+		if err := talk(); err != nil {
+			assert.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err), err)
+			break
+		}
+	}
+	pot = n.purse(t, "ann")
+	assert.Less(t, said, 100)
+	assert.GreaterOrEqual(t, pot.Spent, pot.Limit, "it ends with the transcript that took the last of it")
+	assert.Less(t, pot.Spent, pot.Limit+3*one)
+}
+
 // A conversation with Gemini Live ends with the money: its API has no words to refuse a turn, or to end one.
 func TestLiveBudgets(t *testing.T) {
 	t.Parallel()

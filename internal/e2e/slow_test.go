@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,10 +16,25 @@ import (
 	"github.com/wedge-proxy/wedge/internal/testkit"
 )
 
+// lateness is the 99th percentile of what other clients wait for an answer.
+func lateness(t *testing.T, c *client, about string) time.Duration {
+	t.Helper()
+	took := make([]time.Duration, 2000)
+	for i := range took {
+		from := time.Now()
+		require.Equal(t, 200, c.chat(ask("other", fmt.Sprint(about, i))).status)
+		took[i] = time.Since(from)
+		time.Sleep(time.Millisecond)
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100]
+}
+
 // TestSlowReaders: clients that hardly read hold the provider back, and not the node's memory, and others do not notice.
+// With WEDGE_SOAK there are 1,000 that read a byte a second, and what others wait is measured.
 func TestSlowReaders(t *testing.T) {
 	t.Parallel()
-	const readers = 200
+	readers, soak := soaked(1000, 200), soaked(1, 0) == 1
 	p := startProvider(t, "--log-size", "0")
 	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("long", "", target("sim", "x;tokens=60000", "")).
 		model("other", "", target("sim", "x;tokens=20", "")).key("ann", "").String())
@@ -30,8 +46,12 @@ func TestSlowReaders(t *testing.T) {
 		n.operator(t).get("/debug/pprof/heap?gc=1")
 		return n.metric(t, "go_memstats_heap_alloc_bytes")
 	}
+	var usual time.Duration
+	if soak {
+		usual = lateness(t, ann, "before")
+	}
 	before := live()
-	var conns [readers]net.Conn
+	conns := make([]net.Conn, readers)
 	var opening sync.WaitGroup
 	for i := range conns {
 		opening.Go(func() {
@@ -57,7 +77,30 @@ func TestSlowReaders(t *testing.T) {
 		}
 		require.Equal(t, 200, ann.chat(ask("other", strings.Repeat("meanwhile ", 3))).status)
 	}
-	each := (live() - before) / readers
+	if soak {
+		over := make(chan struct{})
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			for every := time.NewTicker(time.Second); ; {
+				select {
+				case <-over:
+					every.Stop()
+					return
+				case <-every.C:
+				}
+				for _, c := range conns {
+					_ = c.SetReadDeadline(time.Now().Add(time.Second))
+					_, _ = c.Read(make([]byte, 1))
+				}
+			}
+		})
+		during := lateness(t, ann, "during")
+		close(over)
+		reading.Wait()
+		t.Logf("others' 99th percentile: %v, and %v before", during, usual)
+		assert.Less(t, during, 2*usual)
+	}
+	each := (live() - before) / float64(readers)
 	t.Logf("%.0f KB for each of %d slow readers", each/1024, readers)
 	assert.Less(t, each, 160.0*1024, "each holds what a read or two of its provider bring")
 	for _, c := range conns {
