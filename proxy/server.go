@@ -168,7 +168,7 @@ func New(o Options) (*Server, error) {
 		Handler: s.handle, ErrorHandler: s.handleUnread, Name: serverName, Logger: quietLogger{},
 		MaxRequestBodySize: o.MaxBody, ReadBufferSize: o.MaxHeader, ReadTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
 		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
-		LazyRequestTime: true, HeaderReceived: s.bound,
+		LazyRequestTime: true, HeaderReceived: s.bound, MaxIdleWorkerDuration: idleWorker,
 	}
 	var err error
 	if s.http2, err = newHTTP2Front(s); err != nil {
@@ -179,6 +179,9 @@ func New(o Options) (*Server, error) {
 	s.registerState(o.Registry)
 	return s, nil
 }
+
+// idleWorker is how long a goroutine of the server's waits for another connection before it ends, and its stack with it.
+const idleWorker = 2 * time.Second
 
 // serverName is what answers say of who sent them.
 const serverName = "wedge"
@@ -214,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer work.Wait()
 	work.Go(func() { s.probeProviders(ctx) })
 	work.Go(func() { s.tellPolicies(ctx) })
+	work.Go(func() { tidy(ctx) })
 	return s.watcher.Run(ctx)
 }
 
