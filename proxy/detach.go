@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wedge-proxy/wedge/proxy/downstream"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
 
 // streamBody is a response's body of unknown length; fasthttp uses WriteTo, and Close ends the exchange.
@@ -24,17 +25,37 @@ type streamBody interface {
 // of, there is no other way.
 func (x *exchange) sendBody(body streamBody) {
 	conn, plain := x.ctx.Conn().(*downstream.Conn)
+	status := x.ctx.Response.StatusCode()
+	bodiless := x.ctx.IsHead() || status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
 	switch {
-	case plain && !x.ctx.IsHead():
+	case plain && !bodiless:
 		x.detach(conn, body)
 	case !x.ctx.Request.Header.IsHTTP11():
-		var whole bytes.Buffer
-		_, _ = body.WriteTo(&whole) // what went wrong is told in the stream, or in x.gone
+		whole := bounded{most: x.s.o.MaxAnswer}
+		if _, err := body.WriteTo(&whole); err != nil { // no answer is better than a part that looks whole
+			x.ctx.HijackSetNoResponse(true)
+			x.ctx.Hijack(func(net.Conn) {})
+			return
+		}
 		x.ctx.Response.SetBody(whole.Bytes())
 	default:
 		x.streamed = true
 		x.ctx.Response.SetBodyStream(body, -1)
 	}
+}
+
+// bounded is a buffer that takes no more than so many bytes.
+type bounded struct {
+	bytes.Buffer
+	most int
+}
+
+// Write is part of io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.most {
+		return 0, upstream.ErrBodyTooLarge
+	}
+	return b.Buffer.Write(p)
 }
 
 // contexts are those of exchanges whose connection was taken from the server, which takes its own back.
@@ -57,8 +78,50 @@ func swap[T any](a, b *T) { *a, *b = *b, *a }
 
 // sendDetached writes the answer and serves what comes next on the connection.
 func (s *Server) sendDetached(x *exchange, conn *downstream.Conn, body io.WriterTo) {
-	if s.writeSafely(x, conn, body) {
+	if s.writeSafely(x, conn, body) && s.park(conn) {
 		_ = s.http.ServeConn(conn) // how a connection ends is of no interest
+	}
+}
+
+// parked are the connections that wait for another request after a stream. To the server each would be a new one, which has
+// less time for its first byte, and is told if it lets that pass.
+type parked struct {
+	mu    sync.Mutex
+	conns map[*downstream.Conn]struct{}
+	over  bool
+}
+
+// park waits for the next request. It returns false once there will be none, with the connection closed.
+func (s *Server) park(conn *downstream.Conn) bool {
+	p := &s.parked
+	p.mu.Lock()
+	over := p.over
+	if !over {
+		if p.conns == nil {
+			p.conns = map[*downstream.Conn]struct{}{}
+		}
+		p.conns[conn] = struct{}{}
+	}
+	p.mu.Unlock()
+	if !over && conn.Await(s.o.IdleTimeout) != nil {
+		over = true
+	}
+	p.mu.Lock()
+	delete(p.conns, conn)
+	p.mu.Unlock()
+	if over {
+		_ = conn.Close() // it may be closed
+	}
+	return !over
+}
+
+// shutdown closes the connections that wait, and every later one.
+func (p *parked) shutdown() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	for c := range p.conns {
+		_ = c.Close()
 	}
 }
 
@@ -69,6 +132,7 @@ func (s *Server) writeSafely(x *exchange, conn *downstream.Conn, body io.WriterT
 		if cause := recover(); cause != nil {
 			s.metrics.panics.Inc()
 			s.o.Log.Error("a stream met a fault of the node's own and was cut", "error", asError(cause))
+			x.giveUp()
 		}
 		if !usable {
 			_ = conn.Close() // it may be closed
@@ -133,6 +197,14 @@ func (s *Server) awaitDetached(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// giveUp ends what others see of an exchange that met a fault: it is in no state to be finished, or used again.
+func (x *exchange) giveUp() {
+	defer func() { _ = recover() }() // of the same fault
+	x.broken = true
+	x.s.inFlight.Add(-1)
+	x.leaveFlight()
 }
 
 // chunks writes each part as a chunk.

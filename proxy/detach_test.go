@@ -98,3 +98,71 @@ func TestShutdownWaitsForStreams(t *testing.T) {
 	assert.True(t, strings.HasSuffix(string(body), "data: [DONE]\n\n"))
 	assert.NoError(t, <-ended)
 }
+
+// An answer without a body has neither chunks nor their end.
+func TestNoBodyHasNoChunks(t *testing.T) {
+	_, node := cornerServer(t, scripted(t, func(i int, w net.Conn, _ string) {
+		if i == 1 {
+			_, _ = io.WriteString(w, "HTTP/1.1 204 No Content\r\n\r\n")
+			return
+		}
+		writeWhole(w, "200 OK", wholeBody)
+	}))
+	nc, err := net.Dial("tcp", node)
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = fmt.Fprintf(nc, "DELETE /v1/files/f HTTP/1.1\r\nHost: x\r\nX-Wedge-Provider: one\r\nAuthorization: Bearer %s\r\n\r\n%s", testKey, rawRequest(chatPath, testKey, []byte(chatAsk("pair", "x", false))))
+	require.NoError(t, err)
+	r := bufio.NewReader(nc)
+	first, err := http.ReadResponse(r, &http.Request{Method: "DELETE"})
+	require.NoError(t, err)
+	assert.Equal(t, 204, first.StatusCode)
+	assert.Empty(t, first.TransferEncoding)
+	second, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 200, second.StatusCode)
+}
+
+// A connection that waits after a stream is closed in silence, by its own time or by Shutdown.
+func TestWaitingAfterAStream(t *testing.T) {
+	_, at := newSim(t, sim.Options{})
+	s := newCorner(t, at)
+	s.o.IdleTimeout = 300 * time.Millisecond
+	node := serveTest(t, s)
+	after := func(wait bool) {
+		nc, err := net.Dial("tcp", node)
+		require.NoError(t, err)
+		defer nc.Close()
+		_, err = nc.Write(rawRequest(chatPath, testKey, []byte(chatAsk("pair", "x", true))))
+		require.NoError(t, err)
+		r := bufio.NewReader(nc)
+		resp, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		if !wait {
+			s.parked.shutdown()
+		}
+		rest, err := io.ReadAll(r)
+		assert.NoError(t, err)
+		assert.Empty(t, string(rest))
+	}
+	after(true)
+	s.o.IdleTimeout = time.Hour
+	after(false)
+}
+
+// Who ends a call does not harm who pushes events to it.
+func TestALegCallMayEndWhileEventsCome(t *testing.T) {
+	for range 200 {
+		c := newLegCall(nil, nil)
+		pushed := make(chan bool)
+		go func() {
+			for c.push("x", []byte("{}")) {
+			}
+			close(pushed)
+		}()
+		c.end()
+		<-pushed
+	}
+}

@@ -218,7 +218,8 @@ func (x *exchange) legRefused(t *target, status int) (*dialect.Error, route.Outc
 type legCall struct {
 	ask    func(body []byte) error // sends the request; an error is the client's fault
 	abort  func()                  // called when nobody reads the answer any more, and it has not ended
-	events chan []byte             // of the answer, as server-sent ones; closed at its end
+	events chan []byte             // of the answer, as server-sent ones
+	over   chan struct{}           // closed at its end; events that were pushed before may still wait
 	gone   chan struct{}           // closed when nobody reads them any more
 	sent   chan struct{}           // closed when the request was sent, or will not be
 	once   struct{ end, gone, sent sync.Once }
@@ -228,7 +229,7 @@ type legCall struct {
 }
 
 func newLegCall(ask func([]byte) error, abort func()) *legCall {
-	return &legCall{ask: ask, abort: abort, events: make(chan []byte, 64), gone: make(chan struct{}), sent: make(chan struct{})}
+	return &legCall{ask: ask, abort: abort, events: make(chan []byte, 64), over: make(chan struct{}), gone: make(chan struct{}), sent: make(chan struct{})}
 }
 
 // push adds an event. It returns false if nobody reads it any more.
@@ -246,6 +247,8 @@ func (c *legCall) push(name string, data []byte) bool {
 	select {
 	case <-c.gone:
 		return false
+	case <-c.over:
+		return false
 	default:
 	}
 	select {
@@ -253,17 +256,19 @@ func (c *legCall) push(name string, data []byte) bool {
 		return true
 	case <-c.gone:
 		return false
+	case <-c.over: // another goroutine ended it, with its conversation
+		return false
 	}
 }
 
 // end ends the answer. Nothing is pushed after it.
-func (c *legCall) end() { c.once.end.Do(func() { close(c.events) }) }
+func (c *legCall) end() { c.once.end.Do(func() { close(c.over) }) }
 
 // refuse ends the call with an error in place of an answer.
 func (c *legCall) refuse(status int, body []byte) {
 	c.once.end.Do(func() {
 		c.status, c.failed = status, body
-		close(c.events)
+		close(c.over)
 	})
 }
 
@@ -311,22 +316,26 @@ func (c *legCall) relay(conn net.Conn, left <-chan struct{}) (whole bool) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 	begun := false
 	for {
+		var event []byte
 		select {
 		case <-left:
 			return false
-		case event, ok := <-c.events:
-			switch {
-			case !ok && c.failed != nil && !begun:
-				_ = writeRefusal(conn, c.status, c.failed)
+		case event = <-c.events:
+		case <-c.over:
+			select {
+			case event = <-c.events:
+			default:
+				if c.failed != nil && !begun {
+					_ = writeRefusal(conn, c.status, c.failed)
+				}
 				return true
-			case !ok:
-				return true
-			case !begun:
-				event, begun = append([]byte(head), event...), true
 			}
-			if _, err := conn.Write(event); err != nil {
-				return false
-			}
+		}
+		if !begun {
+			event, begun = append([]byte(head), event...), true
+		}
+		if _, err := conn.Write(event); err != nil {
+			return false
 		}
 	}
 }

@@ -47,12 +47,13 @@ type realtime struct {
 	latest       *realtimeCall            // which has not ended
 	idle         chan struct{}            // closed when no call is under way; nil if nobody waits for that
 	running      int
-	said         []byte // items, elements of a JSON list
-	instructions []byte // of the session, JSON
-	modalities   []byte // likewise
-	transcriber  string // the model that writes down what the client says; "" for none
-	heard        int    // bytes of sound since the last response
-	tokens       int64  // of the conversation, as the last response told
+	said         []byte            // items, elements of a JSON list
+	instructions []byte            // of the session, JSON
+	modalities   []byte            // likewise
+	transcriber  string            // the model that writes down what the client says, or did last; "" for none
+	scribes      map[string]string // likewise, by items of sound whose transcripts have not come
+	heard        int               // bytes of sound since the last response
+	tokens       int64             // of the conversation, as the last response told
 }
 
 // realtimeCall is one response.
@@ -484,8 +485,12 @@ func (r *realtime) listen(ctx context.Context) error {
 		switch e.kind {
 		case "session.created", "session.updated":
 			r.mu.Lock()
-			r.transcriber = transcribes(e.session)
+			if model := transcribes(e.session); model != "" { // what was said before may still be written down
+				r.transcriber = model
+			}
 			r.mu.Unlock()
+		case "input_audio_buffer.committed":
+			r.committed(words)
 		case "conversation.item.input_audio_transcription.completed":
 			r.transcribed(words)
 		}

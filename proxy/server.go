@@ -132,6 +132,7 @@ type Server struct {
 	drained  atomic.Bool // the operator wants no new requests here
 	serving  atomic.Bool
 	retiring sync.WaitGroup
+	parked   parked
 	detached sync.WaitGroup // answers that are written apart from the server
 	ended    chan ended
 	shadows  chan struct{}   // a token for each shadow request under way
@@ -168,7 +169,7 @@ func New(o Options) (*Server, error) {
 		Handler: s.handle, ErrorHandler: s.handleUnread, Name: serverName, Logger: quietLogger{},
 		MaxRequestBodySize: o.MaxBody, ReadBufferSize: o.MaxHeader, ReadTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
 		NoDefaultContentType: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true, SecureErrorLogMessage: true,
-		LazyRequestTime: true, HeaderReceived: s.bound, MaxIdleWorkerDuration: idleWorker,
+		LazyRequestTime: true, HeaderReceived: s.bound, ConnState: released, MaxIdleWorkerDuration: idleWorker,
 	}
 	var err error
 	if s.http2, err = newHTTP2Front(s); err != nil {
@@ -182,6 +183,16 @@ func New(o Options) (*Server, error) {
 
 // idleWorker is how long a goroutine of the server's waits for another connection before it ends, and its stack with it.
 const idleWorker = 2 * time.Second
+
+// released tells a connection that the server is done with it.
+func released(c net.Conn, state fasthttp.ConnState) {
+	if state != fasthttp.StateHijacked && state != fasthttp.StateClosed {
+		return
+	}
+	if conn, ok := c.(*downstream.Conn); ok {
+		conn.Released()
+	}
+}
 
 // serverName is what answers say of who sent them.
 const serverName = "wedge"
@@ -251,6 +262,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	var front sync.WaitGroup
 	front.Go(func() { s.http2.shutdown(telling) })
 	s.recordings.shutdown()
+	s.parked.shutdown()
 	s.sockets.shutdown(ctx)
 	err := s.http.ShutdownWithContext(ctx)
 	if err == nil {
@@ -308,6 +320,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 // admissible says why the node takes no request now, or nil.
 func (x *exchange) admissible(inFlight int64) *dialect.Error {
 	switch {
+	case x.visit != nil && x.visit.books:
+		return nil
 	case x.s.draining.Load():
 		x.ctx.SetConnectionClose()
 		return fail(codeDraining, "", "this node is shutting down; ask another one")

@@ -22,6 +22,23 @@ func transcribes(session []byte) string {
 	return ""
 }
 
+// mostScribes bounds the items whose transcripts are awaited.
+const mostScribes = 1024
+
+// committed notes who writes down an item of sound: the session may name another one before that is done.
+func (r *realtime) committed(words []byte) {
+	item := textOf(memberValue(words, "item_id"))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.transcriber == "" || item == "" || len(r.scribes) >= mostScribes {
+		return
+	}
+	if r.scribes == nil {
+		r.scribes = map[string]string{}
+	}
+	r.scribes[item] = r.transcriber
+}
+
 // transcribed books what a transcript cost, which the provider made of what the client said. It is another model's work, and
 // a request of its own, that has been answered when the node hears of it. A conversation whose money is gone ends there: it
 // may cost without asking for a response.
@@ -30,14 +47,20 @@ func (r *realtime) transcribed(words []byte) {
 	if told == nil {
 		return
 	}
+	item := textOf(memberValue(words, "item_id"))
 	r.mu.Lock()
-	model := r.transcriber
+	model, noted := r.scribes[item]
+	if delete(r.scribes, item); !noted {
+		model = r.transcriber
+	}
 	r.mu.Unlock()
 	var broke *dialect.Error
 	a := &unheard{}
-	v := &visit{ctx: r.k.ctx, peer: r.peer, to: a, line: callLine{realtime: r}, once: true}
+	v := &visit{ctx: r.k.ctx, peer: r.peer, to: a, line: callLine{realtime: r}, once: true, books: true}
 	v.do = func(x *exchange) (e *dialect.Error) {
-		broke, e = x.bookTranscript(r, model, told.usage())
+		if broke, e = x.bookTranscript(r, model, told.usage()); e != nil {
+			broke = e // what cannot be booked must not go on
+		}
 		return e
 	}
 	var ctx fasthttp.RequestCtx
@@ -80,9 +103,8 @@ func (x *exchange) bookTranscript(r *realtime, model string, u dialect.Usage) (b
 	var accounts []*budget.Account
 	if x.s.o.Budgets != nil {
 		accounts = x.accountsOf(x.version, t)
-		if len(accounts) > 0 && x.s.o.Budgets.Admit(&c.hold, accounts, 0, time.Now()) == nil {
-			c.book = x.s.o.Budgets
-		}
+		x.s.o.Budgets.Owe(&c.hold, accounts, time.Now())
+		c.book = x.s.o.Budgets
 	}
 	if plausible(&u) {
 		x.usage, x.counts = u, u
@@ -93,7 +115,7 @@ func (x *exchange) bookTranscript(r *realtime, model string, u dialect.Usage) (b
 	x.answered, x.cost = &its, its.price.Bill(&x.counts, x.start).Nano
 	x.setHeaders()
 	for _, a := range accounts {
-		if a.Budget().Kind == "hard" && a.Exhausted(time.Now()) {
+		if x.s.o.Budgets.Most([]*budget.Account{a}, time.Now()) <= 0 { // a hard one
 			return x.exhausted(a), nil
 		}
 	}

@@ -25,6 +25,7 @@ type visit struct {
 	to       sink
 	learn    func(*exchange)                // called when the exchange ends; may be nil
 	warm     bool                           // nothing is to be generated
+	books    bool                           // what it is about has been done: it is not refused
 	once     bool                           // nobody can come back to the answer
 	do       func(*exchange) *dialect.Error // in place of what the path asks for; may be nil
 	line     line                           // the way to its provider; nil: over HTTP

@@ -157,6 +157,18 @@ func (h *Hold) undo() {
 	*h = Hold{more: h.more[:0]}
 }
 
+// Owe makes h a hold of nothing in the accounts, for what has been done already: settling it books the cost, whatever is left.
+func (b *Book) Owe(h *Hold, accounts []*Account, now time.Time) {
+	*h = Hold{more: h.more[:0]}
+	for _, a := range accounts {
+		p := a.pot.Load()
+		if p == nil || !p.holds(now) {
+			p = b.roll(a, now)
+		}
+		h.add(p)
+	}
+}
+
 // Extend holds more for the same request.
 func (b *Book) Extend(h *Hold, nano int64, now time.Time) (short *Account) {
 	for i := range h.n {

@@ -45,7 +45,9 @@ type Conn struct {
 	probe func(fd uintptr)
 	left  bool
 
-	then atomic.Pointer[func()] // what the next Close does in its place
+	then atomic.Pointer[func()] // what is called when the server is done with the connection
+	done atomic.Int32           // how often the server has said so
+	dead atomic.Bool            // a write failed
 	rest []byte                 // what was read of the connection, and given back
 	one  [1]byte
 }
@@ -53,9 +55,43 @@ type Conn struct {
 // errDetached is what a connection reads while it is being handed over.
 var errDetached = errors.New("the connection is being handed over")
 
-// Detach takes the connection from the server that serves it: then is called in place of its next Close, by which the
-// server lets go of it.
-func (c *Conn) Detach(then func()) { c.then.Store(&then) }
+// Detach takes the connection from the server that serves it. then is called once the server is done with it, which is when
+// Close, which has no effect until then, and Released have been called, or one of them twice.
+func (c *Conn) Detach(then func()) {
+	c.done.Store(0)
+	c.then.Store(&then)
+}
+
+// Released says that the server will not touch the connection any more, but may still close it.
+func (c *Conn) Released() { c.letGo() }
+
+// letGo says whether the connection is detached.
+func (c *Conn) letGo() bool {
+	then := c.then.Load()
+	if then == nil {
+		return false
+	}
+	if c.done.Add(1) == 2 && c.then.CompareAndSwap(then, nil) {
+		(*then)()
+	}
+	return true
+}
+
+// Await waits for the first byte of another request.
+func (c *Conn) Await(within time.Duration) error {
+	if len(c.rest) > 0 {
+		return nil
+	}
+	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	n, err := c.Read(c.one[:])
+	c.rest = append(c.rest, c.one[:n]...)
+	if n > 0 {
+		return nil
+	}
+	return err
+}
 
 // Unread gives back what a detached connection's server has read of the next request.
 func (c *Conn) Unread(from io.Reader) {
@@ -152,6 +188,9 @@ func recycle(b *[]byte) {
 // was taken.
 func (c *Conn) write(p []byte) (int, error) {
 	total := 0
+	if c.dead.Load() { // there would be a hole
+		return 0, c.broken(net.ErrClosed)
+	}
 	for {
 		if err := c.extend(); err != nil {
 			return total, c.broken(err)
@@ -170,6 +209,7 @@ func (c *Conn) write(p []byte) (int, error) {
 }
 
 func (c *Conn) broken(err error) error {
+	c.dead.Store(true)
 	_ = c.Close()
 	return err
 }
@@ -262,8 +302,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 
 // Close writes what is held back, if the client takes it at once, and closes the connection.
 func (c *Conn) Close() error {
-	if then := c.then.Swap(nil); then != nil {
-		(*then)()
+	if c.letGo() {
 		return nil
 	}
 	if !c.closed.CompareAndSwap(false, true) {

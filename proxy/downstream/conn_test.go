@@ -344,8 +344,12 @@ func TestDetach(t *testing.T) {
 	require.ErrorIs(t, err, errDetached, "it is nobody's to read")
 	c.Unread(r)
 	require.NoError(t, c.Close(), "the server's")
+	assert.Zero(t, closed, "the server still knows it")
+	c.Released()
 	assert.Equal(t, 1, closed)
 	assert.Equal(t, 1, l.Conns())
+	c.Released()
+	require.NoError(t, c.Await(time.Minute), "there is something")
 
 	assert.Equal(t, "two", readString(t, c, 3), "what the server had read")
 	_, err = io.WriteString(client, " three")
