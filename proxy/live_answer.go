@@ -5,8 +5,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/valyala/fasthttp"
-
-	"github.com/wedge-proxy/wedge/proxy/stream"
 )
 
 // liveMessage is what the node reads of a provider's message.
@@ -85,12 +83,10 @@ func (m *liveMessage) event(words []byte) []byte {
 
 // liveAnswer sends the messages of a turn to the client.
 type liveAnswer struct {
-	l        *live
-	c        *liveCall
-	streamed bool
-	rest     []byte
-	scratch  []byte
-	status   int
+	l *live
+	c *liveCall
+	splitter
+	status int
 }
 
 func (a *liveAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
@@ -101,34 +97,18 @@ func (a *liveAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
 func (a *liveAnswer) flush() error { return nil }
 
 // Write is part of io.Writer.
-func (a *liveAnswer) Write(p []byte) (int, error) {
-	a.rest = append(a.rest, p...)
-	if !a.streamed {
-		return len(p), nil
+func (a *liveAnswer) Write(p []byte) (int, error) { return a.take(p, a.say) }
+
+func (a *liveAnswer) say(_, data, _ []byte) error {
+	if len(data) == 0 {
+		return nil
 	}
-	at := 0
-	for {
-		n := stream.Next(a.rest[at:])
-		if n == 0 {
-			break
-		}
-		_, data, scratch := stream.Fields(a.rest[at:at+n], a.scratch[:0])
-		a.scratch = scratch
-		at += n
-		if len(data) == 0 {
-			continue
-		}
-		words := memberValue(data, asItCame)
-		if words == nil { // the node ended the turn
-			words = []byte(`{"serverContent":{"generationComplete":true,"turnComplete":true}}`)
-			a.l.closing("the turn ended where its budget did")
-		}
-		if err := a.l.say(websocket.MessageBinary, words); err != nil { // as Google's servers do
-			return 0, err
-		}
+	words := memberValue(data, asItCame)
+	if words == nil { // the node ended the turn
+		words = []byte(`{"serverContent":{"generationComplete":true,"turnComplete":true}}`)
+		a.l.closing("the turn ended where its budget did")
 	}
-	a.rest = a.rest[:copy(a.rest, a.rest[at:])]
-	return len(p), nil
+	return a.l.say(websocket.MessageBinary, words) // as Google's servers do
 }
 
 // end closes the connection after a refusal.

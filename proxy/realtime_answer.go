@@ -11,7 +11,6 @@ import (
 
 	"github.com/wedge-proxy/wedge/policy"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
-	"github.com/wedge-proxy/wedge/proxy/stream"
 )
 
 // refuse says that something was not done; about is the client's message.
@@ -43,12 +42,10 @@ func realtimeError(about string, body []byte) []byte {
 
 // realtimeAnswer sends a response's events to the client.
 type realtimeAnswer struct {
-	r        *realtime
-	c        *realtimeCall
-	streamed bool
-	receipt  receipt
-	rest     []byte
-	scratch  []byte
+	r *realtime
+	c *realtimeCall
+	splitter
+	receipt receipt
 }
 
 func (a *realtimeAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
@@ -60,34 +57,18 @@ func (a *realtimeAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
 func (a *realtimeAnswer) flush() error { return nil }
 
 // Write is part of io.Writer.
-func (a *realtimeAnswer) Write(p []byte) (int, error) {
-	a.rest = append(a.rest, p...)
-	if !a.streamed {
-		return len(p), nil
+func (a *realtimeAnswer) Write(p []byte) (int, error) { return a.take(p, a.say) }
+
+func (a *realtimeAnswer) say(_, data, event []byte) error {
+	if len(data) > 0 {
+		data = a.r.worded(data)
+	} else { // a comment
+		data = a.receipt.event(event)
 	}
-	at := 0
-	for {
-		n := stream.Next(a.rest[at:])
-		if n == 0 {
-			break
-		}
-		_, data, scratch := stream.Fields(a.rest[at:at+n], a.scratch[:0])
-		a.scratch = scratch
-		if len(data) > 0 {
-			data = a.r.worded(data)
-		} else { // a comment
-			data = a.receipt.event(a.rest[at : at+n])
-		}
-		at += n
-		if len(data) == 0 {
-			continue
-		}
-		if err := a.r.k.tell(data); err != nil {
-			return 0, err
-		}
+	if len(data) == 0 {
+		return nil
 	}
-	a.rest = a.rest[:copy(a.rest, a.rest[at:])]
-	return len(p), nil
+	return a.r.k.tell(data)
 }
 
 // worded is an event of the Responses API in the words of this one.

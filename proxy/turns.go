@@ -16,7 +16,6 @@ import (
 	"github.com/wedge-proxy/wedge/internal/jsonscan"
 	"github.com/wedge-proxy/wedge/internal/websockets"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
-	"github.com/wedge-proxy/wedge/proxy/stream"
 )
 
 const (
@@ -254,10 +253,8 @@ type turnAnswer struct {
 	t        *turns
 	previous string
 	head     fasthttp.ResponseHeader // of an answer that is no stream
-	streamed bool
-	receipt  receipt
-	rest     []byte // the beginning of an event, or a whole answer
-	scratch  []byte
+	splitter
+	receipt receipt
 
 	id     string // of the response, once it ended well
 	output []byte // the elements of its output
@@ -276,33 +273,17 @@ func (a *turnAnswer) begin(head *fasthttp.ResponseHeader, _ int) error {
 func (a *turnAnswer) flush() error { return nil }
 
 // Write is part of io.Writer.
-func (a *turnAnswer) Write(p []byte) (int, error) {
-	a.rest = append(a.rest, p...)
-	if !a.streamed {
-		return len(p), nil
+func (a *turnAnswer) Write(p []byte) (int, error) { return a.take(p, a.say) }
+
+func (a *turnAnswer) say(name, data, event []byte) error {
+	if len(data) == 0 { // a comment
+		data = a.receipt.event(event)
 	}
-	at := 0
-	for {
-		n := stream.Next(a.rest[at:])
-		if n == 0 {
-			break
-		}
-		name, data, scratch := stream.Fields(a.rest[at:at+n], a.scratch[:0])
-		a.scratch = scratch
-		if len(data) == 0 { // a comment
-			data = a.receipt.event(a.rest[at : at+n])
-		}
-		at += n
-		if len(data) == 0 {
-			continue
-		}
-		a.note(name, data)
-		if err := a.t.k.tell(data); err != nil {
-			return 0, err
-		}
+	if len(data) == 0 {
+		return nil
 	}
-	a.rest = a.rest[:copy(a.rest, a.rest[at:])]
-	return len(p), nil
+	a.note(name, data)
+	return a.t.k.tell(data)
 }
 
 // note remembers what the next turn may go on from.
