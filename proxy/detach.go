@@ -5,11 +5,11 @@ import (
 	"context"
 	"io"
 	"net"
-	"strconv"
 	"sync"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/downstream"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
@@ -20,16 +20,31 @@ type streamBody interface {
 	io.WriterTo
 }
 
+// aside has the rest of a request for a stream done by a goroutine of the connection's own, and returns true, where that is
+// possible: whoever waits for a provider needs neither the server's buffers nor its goroutine.
+func (x *exchange) aside(rest func(*exchange) *dialect.Error) bool {
+	conn := plain(x.ctx.Conn())
+	if conn == nil || x.apart || !x.streaming || !x.ctx.Request.Header.IsHTTP11() {
+		return false
+	}
+	x.remains = rest
+	x.detach(conn)
+	return true
+}
+
 // sendBody answers with a body of unknown length. A plain connection is taken from the server for that long, so that a
 // stream holds no buffers of the server's and no deep stack while it waits; in HTTP/1.0, which the server knows no such bodies
 // of, there is no other way.
 func (x *exchange) sendBody(body streamBody) {
-	conn, plain := x.ctx.Conn().(*downstream.Conn)
+	conn := plain(x.ctx.Conn())
 	status := x.ctx.Response.StatusCode()
 	bodiless := x.ctx.IsHead() || status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
 	switch {
-	case plain && !bodiless:
-		x.detach(conn, body)
+	case x.apart:
+		x.flow = body
+	case conn != nil && !bodiless:
+		x.flow = body
+		x.detach(conn)
 	case !x.ctx.Request.Header.IsHTTP11():
 		whole := bounded{most: x.s.o.MaxAnswer}
 		if _, err := body.WriteTo(&whole); err != nil { // no answer is better than a part that looks whole
@@ -61,25 +76,65 @@ func (b *bounded) Write(p []byte) (int, error) {
 // contexts are those of exchanges whose connection was taken from the server, which takes its own back.
 var contexts = sync.Pool{New: func() any { return new(fasthttp.RequestCtx) }}
 
-// detach has the body written by a goroutine of its own, once the server has let go of the connection.
-func (x *exchange) detach(conn *downstream.Conn, body io.WriterTo) {
+// detach has the exchange go on, in a goroutine of the connection's, once the server has let go of the connection.
+func (x *exchange) detach(conn *downstream.Conn) {
 	theirs, own := x.ctx, contexts.Get().(*fasthttp.RequestCtx)
 	own.Init2(conn, quietLogger{}, false)
 	swap(&own.Request, &theirs.Request) // whatever the exchange has read lies in there
 	swap(&own.Response, &theirs.Response)
-	x.ctx, x.streamed = own, true
+	x.ctx, x.streamed, x.apart = own, true, true
 	x.s.detached.Add(1)
-	conn.Detach(func() { go x.s.sendDetached(x, conn, body) })
+	if l, ok := theirs.Conn().(*lane); ok {
+		l.next = x
+		conn.Detach(l.released)
+	} else {
+		conn.Detach(func() { go x.s.serveDetached(x, conn) })
+	}
 	theirs.HijackSetNoResponse(true)
 	theirs.Hijack(func(rest net.Conn) { conn.Unread(rest) })
 }
 
 func swap[T any](a, b *T) { *a, *b = *b, *a }
 
-// sendDetached writes the answer and serves what comes next on the connection.
-func (s *Server) sendDetached(x *exchange, conn *downstream.Conn, body io.WriterTo) {
-	if s.writeSafely(x, conn, body) && s.park(conn) {
-		_ = s.http.ServeConn(conn) // how a connection ends is of no interest
+// plain is a connection to a client that nothing stands before, such as TLS; else it is nil.
+func plain(c net.Conn) *downstream.Conn {
+	switch c := c.(type) {
+	case *downstream.Conn:
+		return c
+	case *lane:
+		return c.Conn
+	}
+	return nil
+}
+
+// lane is what the server knows a connection as after its first stream: the goroutine that wrote that serves it, and takes
+// over the next stream itself.
+type lane struct {
+	*downstream.Conn
+	next     *exchange     // that was taken from the server
+	free     chan struct{} // the server has let go of the connection
+	released func()
+}
+
+func newLane(conn *downstream.Conn) *lane {
+	l := &lane{Conn: conn, free: make(chan struct{}, 1)}
+	l.released = func() { l.free <- struct{}{} }
+	return l
+}
+
+// NetConn is the connection that stands for this one.
+func (l *lane) NetConn() net.Conn { return l.Conn }
+
+// serveDetached ends the exchange, and serves what comes next on the connection.
+func (s *Server) serveDetached(x *exchange, conn *downstream.Conn) {
+	l := newLane(conn)
+	for s.endSafely(x, conn) && s.park(conn) {
+		l.next = nil
+		_ = s.http.ServeConn(l) // how a connection ends is of no interest
+		if x = l.next; x == nil {
+			return
+		}
+		<-l.free
 	}
 }
 
@@ -125,8 +180,8 @@ func (p *parked) shutdown() {
 	}
 }
 
-// writeSafely is writeDetached, and closes a connection that cannot be used again. A panic costs no more than that.
-func (s *Server) writeSafely(x *exchange, conn *downstream.Conn, body io.WriterTo) (usable bool) {
+// endSafely is endDetached, and closes a connection that cannot be used again. A panic costs no more than that.
+func (s *Server) endSafely(x *exchange, conn *downstream.Conn) (usable bool) {
 	defer s.detached.Done()
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -138,36 +193,33 @@ func (s *Server) writeSafely(x *exchange, conn *downstream.Conn, body io.WriterT
 			_ = conn.Close() // it may be closed
 		}
 	}()
-	return x.writeDetached(conn, body)
+	return x.endDetached(conn)
 }
 
-// writeDetached writes the answer and ends the exchange. It returns false if the connection cannot be used again.
-func (x *exchange) writeDetached(conn *downstream.Conn, body io.WriterTo) (usable bool) {
+// endDetached does what is left to do, writes the answer and ends the exchange. It returns false if the connection cannot be
+// used again.
+func (x *exchange) endDetached(conn *downstream.Conn) (usable bool) {
+	if x.remains != nil {
+		if e := x.safely(x.remains); e != nil {
+			x.refuse(e)
+		}
+	}
 	ctx := x.ctx
 	h := &ctx.Response.Header
 	h.SetServer(serverName)
-	chunked := ctx.Request.Header.IsHTTP11()
 	if ctx.Request.Header.ConnectionClose() {
 		h.SetConnectionClose()
 	}
-	h.SetContentLength(-1)
-	if !chunked { // the body ends with the connection
-		h.SetContentLength(-2)
-		h.Del("Transfer-Encoding")
-	}
 	conn.Cork()
-	_, err := conn.Write(h.Header())
-	switch {
-	case err != nil:
-		x.gone = true
-	case chunked:
-		if _, err = body.WriteTo(chunks{conn}); err == nil {
-			_, err = conn.Write([]byte("0\r\n\r\n"))
+	var err error
+	if x.flow == nil {
+		body := ctx.Response.Body()
+		h.SetContentLength(len(body))
+		if _, err = conn.Write(h.Header()); err == nil {
+			_, err = conn.Write(body)
 		}
-	default:
-		if _, err = body.WriteTo(conn); err != nil {
-			reset(conn) // a body that only ends would look whole
-		}
+	} else {
+		err = x.writeFlow(conn, h)
 	}
 	usable = err == nil && !h.ConnectionClose() && !x.s.draining.Load() && !x.s.drained.Load()
 	if !usable {
@@ -182,6 +234,30 @@ func (x *exchange) writeDetached(conn *downstream.Conn, body io.WriterTo) (usabl
 		contexts.Put(ctx)
 	}
 	return usable
+}
+
+// writeFlow writes a body of unknown length, with its head.
+func (x *exchange) writeFlow(conn *downstream.Conn, h *fasthttp.ResponseHeader) error {
+	chunked := x.ctx.Request.Header.IsHTTP11()
+	h.SetContentLength(-1)
+	if !chunked { // the body ends with the connection
+		h.SetContentLength(-2)
+		h.Del("Transfer-Encoding")
+	}
+	_, err := conn.Write(h.Header())
+	switch {
+	case err != nil:
+		x.gone = true
+	case chunked:
+		if _, err = x.flow.WriteTo(conn.Chunks()); err == nil {
+			err = conn.EndChunks()
+		}
+	default:
+		if _, err = x.flow.WriteTo(conn); err != nil {
+			reset(conn) // a body that only ends would look whole
+		}
+	}
+	return err
 }
 
 // awaitDetached waits for the answers that are being written apart from the server.
@@ -205,25 +281,6 @@ func (x *exchange) giveUp() {
 	x.broken = true
 	x.s.inFlight.Add(-1)
 	x.leaveFlight()
-}
-
-// chunks writes each part as a chunk.
-type chunks struct{ *downstream.Conn }
-
-// Write is part of io.Writer.
-func (c chunks) Write(p []byte) (int, error) {
-	if len(p) == 0 { // which would be the end
-		return 0, nil
-	}
-	var head [18]byte
-	if _, err := c.Conn.Write(append(strconv.AppendUint(head[:0], uint64(len(p)), 16), '\r', '\n')); err != nil {
-		return 0, err
-	}
-	if n, err := c.Conn.Write(p); err != nil {
-		return n, err
-	}
-	_, err := c.Conn.Write([]byte("\r\n"))
-	return len(p), err
 }
 
 // reset makes the close of a connection an abort.

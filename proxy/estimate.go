@@ -106,11 +106,15 @@ func (x *exchange) linkedPictures() int64 {
 	if !x.op.Chats() {
 		return 0
 	}
+	addresses := bytes.Count(x.requestBody(), []byte("http"))
+	if addresses == 0 {
+		return 0
+	}
 	p := x.words()
 	if !p.Images {
 		return 0
 	}
-	return pictureTokens * int64(min(p.Messages, bytes.Count(x.requestBody(), []byte("http"))))
+	return pictureTokens * int64(min(p.Messages, addresses))
 }
 
 // hiders are the names of models that reason at length without showing it.

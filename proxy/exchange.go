@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -141,10 +142,13 @@ type state struct {
 	sent       int64
 	overhead   time.Duration // the node's own share until the first byte
 	firstToken time.Duration
-	streamed   bool // the exchange is the response's body, and Close finishes it
-	passes     bool // the answer is another exchange's, which accounts for it
-	gone       bool // the client left
-	broken     bool // a panic left it in no state to be used again
+	streamed   bool                           // the exchange is the response's body, and Close finishes it
+	apart      bool                           // the connection was taken from the server
+	remains    func(*exchange) *dialect.Error // what is then still to be done
+	flow       io.WriterTo                    // and the answer's body, if its length is not known
+	passes     bool                           // the answer is another exchange's, which accounts for it
+	gone       bool                           // the client left
+	broken     bool                           // a panic left it in no state to be used again
 }
 
 // keptMost bounds each buffer that a pooled exchange keeps, in bytes.

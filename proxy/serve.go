@@ -53,9 +53,13 @@ func (x *exchange) serve() *dialect.Error {
 	if e := x.holdOn(); e != nil { // to what a conversation began with
 		return e
 	}
-	e := x.obtain()
-	if e != nil && x.downgraded(e) { // a cheaper model, for a budget that has no money for this one
-		e = x.obtain()
+	return x.orCheaper(x.obtain())
+}
+
+// orCheaper asks a cheaper model where a budget has no money for this one.
+func (x *exchange) orCheaper(e *dialect.Error) *dialect.Error {
+	if e != nil && x.downgraded(e) {
+		return x.obtain()
 	}
 	return e
 }
@@ -68,6 +72,17 @@ func (x *exchange) obtain() *dialect.Error {
 	if x.lookup() { // key → memory → disk
 		return x.replay()
 	}
+	if x.aside((*exchange).fetchAside) { // streams wait in a goroutine of their own
+		return nil
+	}
+	return x.fetch()
+}
+
+// fetchAside is what is left of serve.
+func (x *exchange) fetchAside() *dialect.Error { return x.orCheaper(x.fetch()) }
+
+// fetch answers from a target.
+func (x *exchange) fetch() *dialect.Error {
 	if done, e := x.join(); done { // equal misses share one upstream call
 		return e
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2"
+	"golang.org/x/sys/unix"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/internal/websockets"
@@ -64,6 +66,7 @@ type Options struct {
 	Heartbeat    time.Duration // of silence in a stream, after which a comment tells that it goes on; default 15 s
 	IdleTimeout  time.Duration // of a client's connection between requests; default 120 s
 	MaxInFlight  int           // requests under way; default 65,536
+	MaxConns     int           // clients' connections; default 7 of 8 files that the process may have open
 	MaxResume    int           // bytes kept of streams that clients may come back to; default 64 MiB
 	MaxSockets   int           // WebSockets open; default 16,384
 	Origins      []string      // of web pages that may ask, besides the node's own: patterns of hosts such as *.example.com, or with a scheme
@@ -92,6 +95,7 @@ func (o *Options) fill() error {
 	orDefault(&o.MaxHeader, 16<<10)
 	orDefault(&o.MaxAnswer, 64<<20)
 	orDefault(&o.MaxInFlight, 65_536)
+	orDefault(&o.MaxConns, mostConns())
 	orDefault(&o.MaxResume, 64<<20)
 	orDefault(&o.MaxSockets, 16_384)
 	orDefault(&o.ReadTimeout, time.Minute)
@@ -181,6 +185,15 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
+// mostConns leaves some of the files that the process may have open to providers, the store and the admin port.
+func mostConns() int {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return math.MaxInt
+	}
+	return int(min(files.Cur-files.Cur/8, math.MaxInt32))
+}
+
 // idleWorker is how long a goroutine of the server's waits for another connection before it ends, and its stack with it.
 const idleWorker = 2 * time.Second
 
@@ -189,7 +202,7 @@ func released(c net.Conn, state fasthttp.ConnState) {
 	if state != fasthttp.StateHijacked && state != fasthttp.StateClosed {
 		return
 	}
-	if conn, ok := c.(*downstream.Conn); ok {
+	if conn := plain(c); conn != nil {
 		conn.Released()
 	}
 }
@@ -234,8 +247,13 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Serve answers the clients of a listener until Shutdown.
 func (s *Server) Serve(ln net.Listener) error {
-	l := downstream.Listen(ln)
-	l.WriteTimeout = s.o.WriteTimeout
+	from := downstream.Listen(ln)
+	from.WriteTimeout = s.o.WriteTimeout
+	l := downstream.NewLobby(from)
+	l.Patience, l.MaxConns = s.o.ReadTimeout, s.o.MaxConns
+	l.Report = func(err error) {
+		s.o.Log.Warn("no further connections are taken until some of those that are open have ended", "open", from.Conns(), "error", err)
+	}
 	s.serving.Store(true)
 	defer s.serving.Store(false)
 	switch {
@@ -309,7 +327,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	x.client = clientDialect(ctx)
 	if e := x.admissible(n); e != nil {
 		x.refuse(e)
-	} else if e := x.dispatchSafely(); e != nil {
+	} else if e := x.safely((*exchange).dispatch); e != nil {
 		x.refuse(e)
 	}
 	if !x.streamed {

@@ -14,14 +14,14 @@ var errPanicked = errors.New("the node's own code panicked")
 
 func asError(cause any) error { return fmt.Errorf("%w: %v\n%s", errPanicked, cause, debug.Stack()) }
 
-// dispatchSafely is dispatch; it answers a panic with an error.
-func (x *exchange) dispatchSafely() (e *dialect.Error) {
+// safely does a part of the request; it answers a panic with an error.
+func (x *exchange) safely(part func(*exchange) *dialect.Error) (e *dialect.Error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			e = x.panicked(asError(cause))
 		}
 	}()
-	return x.dispatch()
+	return part(x)
 }
 
 // WriteTo relays the stream. After a panic the connection is cut: the client must not take what it got for the whole.

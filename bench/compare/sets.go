@@ -151,13 +151,24 @@ var loads = []set{
 		rows: []target{{what: "disk hit, p99 at 2,000/s", metric: p99, limit: 1000}},
 	},
 	{
-		name: "sse", title: "streams of 64 events in a burst, closed loop, 32 connections",
+		name: "sse", title: "bursts of 64 events, each of which the provider sends by itself, closed loop, 32 connections",
 		floor: "stream", peers: []string{"nginx", "haproxy"}, use: "stream", withDirect: true,
-		model: "bench-sse", upstream: "sim;tokens=64;chunks=64", distinct: 256, warm: 200,
+		model: "bench-sse", upstream: "sim;tokens=64;chunks=64;flush=event", distinct: 256, warm: 200,
 		load: drive.Options{Conns: 32, Stream: true},
 		rows: []target{
 			{what: "burst of 64 events, CPU, against nginx unbuffered", metric: cpu, against: "nginx", limit: 1.1},
+			{what: "burst of 64 events, CPU, against HAProxy (no target)", metric: cpu, against: "haproxy"},
 			{what: "burst of 64 events, CPU, against a coalescing fasthttp (no target)", metric: cpu, against: "floor-stream"},
+		},
+	},
+	{
+		name: "sse-batch", title: "bursts of 64 events that the provider sends at once, closed loop, 32 connections",
+		floor: "stream", peers: []string{"nginx", "haproxy"}, use: "stream",
+		model: "bench-sse-batch", upstream: "sim;tokens=64;chunks=64", distinct: 256, warm: 200,
+		load: drive.Options{Conns: 32, Stream: true},
+		rows: []target{
+			{what: "64 events in one piece, CPU, against nginx unbuffered (no target)", metric: cpu, against: "nginx"},
+			{what: "64 events in one piece, CPU, against a coalescing fasthttp (no target)", metric: cpu, against: "floor-stream"},
 		},
 	},
 	{

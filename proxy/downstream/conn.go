@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,8 +49,13 @@ type Conn struct {
 	then atomic.Pointer[func()] // what is called when the server is done with the connection
 	done atomic.Int32           // how often the server has said so
 	dead atomic.Bool            // a write failed
-	rest []byte                 // what was read of the connection, and given back
 	one  [1]byte
+
+	// What was read ahead of the server, or given back by it.
+	rest     []byte
+	restOf   *[]byte // of corks, or nil
+	restErr  error
+	readRest func(fd uintptr) bool // tryRest, made at the first Await
 }
 
 // errDetached is what a connection reads while it is being handed over.
@@ -77,30 +83,84 @@ func (c *Conn) letGo() bool {
 	return true
 }
 
-// Await waits for the first byte of another request.
+// Await waits for another request, and reads its beginning. It holds no buffer while it waits.
 func (c *Conn) Await(within time.Duration) error {
 	if len(c.rest) > 0 {
 		return nil
 	}
+	if err := c.Uncork(); err != nil {
+		return err
+	}
 	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
-	n, err := c.Read(c.one[:])
-	c.rest = append(c.rest, c.one[:n]...)
-	if n > 0 {
-		return nil
+	if err := c.beginRead(); err != nil {
+		return err
 	}
-	return err
+	defer c.endRead()
+	if c.raw == nil {
+		n, err := c.Conn.Read(c.one[:])
+		c.rest = append(c.rest, c.one[:n]...)
+		return err
+	}
+	if c.readRest == nil {
+		c.readRest = c.tryRest
+	}
+	if err := c.raw.Read(c.readRest); err != nil {
+		return err
+	}
+	return c.restErr
+}
+
+// tryRest reads what has come into a buffer of the pool. It returns false if nothing has.
+func (c *Conn) tryRest(fd uintptr) bool {
+	b := corks.Get().(*[]byte)
+	var n int
+	for {
+		n, c.restErr = syscall.Read(int(fd), (*b)[:cap(*b)])
+		if c.restErr != syscall.EINTR {
+			break
+		}
+	}
+	switch {
+	case c.restErr == nil && n > 0:
+		*b = (*b)[:n]
+		c.rest, c.restOf = *b, b
+		return true
+	case c.restErr == nil:
+		c.restErr = io.EOF
+	}
+	corks.Put(b)
+	return c.restErr != syscall.EAGAIN
+}
+
+// takeRest reads from what was read before.
+func (c *Conn) takeRest(p []byte) int {
+	n := copy(p, c.rest)
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.rest = nil
+		if c.restOf != nil {
+			recycle(c.restOf)
+			c.restOf = nil
+		}
+	}
+	return n
 }
 
 // Unread gives back what a detached connection's server has read of the next request.
 func (c *Conn) Unread(from io.Reader) {
+	var back []byte
 	for {
 		n, err := from.Read(c.one[:])
-		c.rest = append(c.rest, c.one[:n]...)
+		back = append(back, c.one[:n]...)
 		if err != nil { // errDetached, once the server's buffer is empty
-			return
+			break
 		}
+	}
+	if len(back) > 0 {
+		back = append(back, c.rest...) // which the server has not come to
+		c.takeRest(c.rest)
+		c.rest = back
 	}
 }
 
@@ -159,6 +219,53 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.write(p)
+}
+
+// Chunks writes each part as a chunk of HTTP/1.1.
+func (c *Conn) Chunks() io.Writer { return (*chunks)(c) }
+
+// EndChunks writes the last chunk.
+func (c *Conn) EndChunks() error {
+	_, err := c.Write(lastChunk)
+	return err
+}
+
+var (
+	lastChunk = []byte("0\r\n\r\n")
+	crlf      = []byte("\r\n")
+)
+
+// chunks is a connection as Chunks sees it.
+type chunks Conn
+
+// chunkFrame is more than stands around a chunk, in bytes.
+const chunkFrame = 24
+
+// Write is part of io.Writer.
+func (w *chunks) Write(p []byte) (int, error) {
+	if len(p) == 0 { // which would be the end
+		return 0, nil
+	}
+	c := (*Conn)(w)
+	c.mu.Lock()
+	if c.corked && (c.cork == nil || len(*c.cork)+len(p)+chunkFrame <= maxCork) && len(p)+chunkFrame <= maxCork {
+		if c.cork == nil {
+			c.cork = corks.Get().(*[]byte)
+		}
+		b := append(strconv.AppendUint(*c.cork, uint64(len(p)), 16), crlf...)
+		*c.cork = append(append(b, p...), crlf...)
+		c.mu.Unlock()
+		return len(p), nil
+	}
+	c.mu.Unlock()
+	if _, err := c.Write(append(strconv.AppendUint(nil, uint64(len(p)), 16), crlf...)); err != nil {
+		return 0, err
+	}
+	if n, err := c.Write(p); err != nil {
+		return n, err
+	}
+	_, err := c.Write(crlf)
+	return len(p), err
 }
 
 // hold is called with mu held.
@@ -235,11 +342,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, errDetached
 	}
 	if len(c.rest) > 0 {
-		n := copy(p, c.rest)
-		if c.rest = c.rest[n:]; len(c.rest) == 0 {
-			c.rest = nil
-		}
-		return n, nil
+		return c.takeRest(p), nil
 	}
 	if err := c.Uncork(); err != nil {
 		return 0, err
@@ -247,11 +350,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.beginRead(); err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Read(p)
+	defer c.endRead()
+	return c.Conn.Read(p)
+}
+
+func (c *Conn) endRead() {
 	c.mu.Lock()
 	c.reading = false
 	c.mu.Unlock()
-	return n, err
 }
 
 func (c *Conn) beginRead() error {

@@ -395,11 +395,11 @@ func (f *Flight) partFor(r *Reader) (part []byte, atTerminal bool) {
 }
 
 // bufferSize is the capacity of pooled relay buffers: a burst of 64 events of an ordinary stream.
-const bufferSize = 16 << 10
+const bufferSize = 32 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// GetBuffer returns an empty buffer of 16 KiB.
+// GetBuffer returns an empty buffer of 32 KiB.
 func GetBuffer() []byte { return buffers.Get().(*[bufferSize]byte)[:0] }
 
 // PutBuffer takes a buffer back; one that has grown is let go.

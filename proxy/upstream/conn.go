@@ -12,7 +12,7 @@ import (
 )
 
 // bufferSize is what one read takes from a socket, and what a joined request may measure, in bytes.
-const bufferSize = 16 << 10
+const bufferSize = 32 << 10
 
 type buffer [bufferSize]byte
 

@@ -45,7 +45,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		{"", Request{}, "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0\r\n\r\n"},
 		{"", Request{Method: []byte("DELETE"), Path: []byte("/f")}, "DELETE /f HTTP/1.1\r\nHost: HOST\r\n\r\n"},
 		{"", Request{Method: []byte("PUT"), Path: []byte("/f"), Body: []byte(big)},
-			"PUT /f HTTP/1.1\r\nHost: HOST\r\nContent-Length: 49152\r\n\r\n" + big},
+			fmt.Sprintf("PUT /f HTTP/1.1\r\nHost: HOST\r\nContent-Length: %d\r\n\r\n", len(big)) + big},
 	} {
 		got := make(chan string, 1)
 		s := listen(t, func(p *peer) {

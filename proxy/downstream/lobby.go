@@ -1,0 +1,142 @@
+package downstream
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// ErrFull is reported when as many connections are open as there may be.
+var ErrFull = errors.New("as many connections are open as there may be")
+
+// Lobby is a listener whose connections wait in it until their clients have sent something, so that a server has buffers
+// only for clients that speak. It outlives what may go wrong with accepting, such as a process's having too many open files.
+type Lobby struct {
+	Patience time.Duration // how long a client may take for its first byte
+	MaxConns int           // open at once, those that were accepted included; further ones wait in the system's queue
+	Report   func(error)   // told why no connection is taken, when that begins; may be nil
+
+	from    *Listener
+	start   sync.Once
+	ready   chan *Conn
+	closing chan struct{} // closed by Close
+
+	mu      sync.Mutex
+	waiting map[*Conn]struct{}
+	closed  bool
+	work    sync.WaitGroup
+}
+
+// NewLobby makes a lobby before l. Its fields are set before the first Accept.
+func NewLobby(l *Listener) *Lobby {
+	return &Lobby{from: l, ready: make(chan *Conn), closing: make(chan struct{}), waiting: map[*Conn]struct{}{}}
+}
+
+// Accept waits for the next connection whose client has sent something; it is a *Conn.
+func (l *Lobby) Accept() (net.Conn, error) {
+	l.start.Do(func() { l.goWhileOpen(l.acceptAll) })
+	select {
+	case c := <-l.ready:
+		return c, nil
+	case <-l.closing:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr is the address that is listened on.
+func (l *Lobby) Addr() net.Addr { return l.from.Addr() }
+
+// Close ends Accept, closes the connections that wait, and returns when nobody works for the lobby any more.
+func (l *Lobby) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return net.ErrClosed
+	}
+	l.closed = true
+	close(l.closing)
+	for c := range l.waiting {
+		_ = c.Close()
+	}
+	l.mu.Unlock()
+	err := l.from.Close()
+	l.work.Wait()
+	return err
+}
+
+// goWhileOpen runs work beside, unless the lobby is closed.
+func (l *Lobby) goWhileOpen(work func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.work.Go(work)
+	}
+	return !l.closed
+}
+
+// How long to wait before another attempt to accept a connection.
+const (
+	leastPause = 5 * time.Millisecond
+	mostPause  = 500 * time.Millisecond
+)
+
+func (l *Lobby) acceptAll() {
+	pause := time.Duration(0)
+	for {
+		c, err := l.acceptOne()
+		switch {
+		case err == nil:
+			pause = 0
+			if !l.goWhileOpen(func() { l.await(c) }) {
+				_ = c.Close()
+				return
+			}
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return
+		case pause == 0 && l.Report != nil:
+			l.Report(err)
+		}
+		pause = min(max(2*pause, leastPause), mostPause)
+		select {
+		case <-time.After(pause):
+		case <-l.closing:
+			return
+		}
+	}
+}
+
+func (l *Lobby) acceptOne() (*Conn, error) {
+	if l.from.Conns() >= l.MaxConns {
+		return nil, ErrFull
+	}
+	c, err := l.from.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return c.(*Conn), nil
+}
+
+// await hands c on once its client has sent something.
+func (l *Lobby) await(c *Conn) {
+	l.mu.Lock()
+	l.waiting[c] = struct{}{}
+	closed := l.closed
+	l.mu.Unlock()
+	err := net.ErrClosed
+	if !closed {
+		err = c.Await(l.Patience)
+	}
+	l.mu.Lock()
+	delete(l.waiting, c)
+	l.mu.Unlock()
+	if err == nil {
+		select {
+		case l.ready <- c:
+			return
+		case <-l.closing:
+		}
+	}
+	_ = c.Close() // it may be closed
+}
