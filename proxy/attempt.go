@@ -360,7 +360,7 @@ func (x *exchange) explainFailure(err error) *dialect.Error {
 	case errors.Is(err, upstream.ErrRefused):
 		return fail(codeUpstreamError, "", who+" cannot be reached; try again later")
 	case errors.Is(err, upstream.ErrBusy):
-		return fail(codeOverloaded, "", "all connections to "+who+" are in use; try again later")
+		return fail(codeOverloaded, "", "this node has no further connection to "+who+"; try again later")
 	case errors.Is(err, upstream.ErrCut):
 		return fail(codeUpstreamError, "", who+" broke the connection before the end of its answer; try again")
 	case errors.Is(err, dialect.ErrProvider), errors.Is(err, errStreamFailed), errors.Is(err, errStreamError):

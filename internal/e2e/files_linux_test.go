@@ -17,7 +17,8 @@ import (
 func TestTooManyOpenFiles(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
-	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("m", "", target("sim", "x;tokens=5", "")).key("ann", "").String())
+	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("m", "", target("sim", "x;tokens=5", "")).
+		at("other", p.addr, "").model("n", "", target("other", "x;tokens=5", "")).key("ann", "").String())
 	ann := n.as(t, "ann")
 	require.Equal(t, 200, ann.chat(ask("m", "before")).status)
 	pid := n.cmd.Process.Pid
@@ -34,12 +35,16 @@ func TestTooManyOpenFiles(t *testing.T) {
 		require.NoError(t, err)
 	}
 	time.Sleep(500 * time.Millisecond) // it fails to accept them more than once
+	a := ann.chat(ask("n", "over the connection that is open, to a provider that is not yet connected"))
+	require.Equal(t, []any{503, "overloaded"}, []any{a.status, a.header.Get("X-Wedge-Error")})
 	for _, c := range conns {
 		require.NoError(t, c.Close())
 	}
 	testkit.Eventually(t, 10*time.Second, func() error {
-		if a := ann.chat(ask("m", "after")); a.status != 200 {
-			return fmt.Errorf("the node answers with status %d", a.status)
+		for _, model := range []string{"m", "n"} {
+			if a := ann.chat(ask(model, "after")); a.status != 200 {
+				return fmt.Errorf("the node answers with status %d", a.status)
+			}
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -116,9 +117,24 @@ func (c *Call) dial(deadline time.Time) (*conn, error) {
 		return cn, nil
 	case isTimeout(err):
 		return nil, c.fail(PhaseDial, ErrTimeout, err)
+	case isOwnShortage(err):
+		return nil, c.fail(PhaseDial, ErrBusy, err)
 	default:
 		return nil, c.fail(PhaseDial, ErrRefused, err)
 	}
+}
+
+// isOwnShortage reports whether this process or machine had nothing left to make a connection with: files, ports, memory.
+func isOwnShortage(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM:
+		return true
+	}
+	return false
 }
 
 func isTimeout(err error) bool {

@@ -2,11 +2,14 @@ package upstream
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -287,6 +290,22 @@ func TestBusy(t *testing.T) {
 	b.Close()
 }
 
+// What the process itself has run out of says nothing about the endpoint.
+func TestOwnShortage(t *testing.T) {
+	for errno, kind := range map[syscall.Errno]error{
+		syscall.EMFILE: ErrBusy, syscall.ENFILE: ErrBusy, syscall.EADDRNOTAVAIL: ErrBusy, syscall.ENOBUFS: ErrBusy, syscall.ENOMEM: ErrBusy,
+		syscall.ECONNREFUSED: ErrRefused, syscall.EHOSTUNREACH: ErrRefused,
+	} {
+		e := endpoint(t, "http://h")
+		e.connect = func(context.Context) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", errno)}
+		}
+		err := e.Do(new(Call), get())
+		require.ErrorIs(t, err, kind, "%v", errno)
+		require.ErrorIs(t, err, errno)
+	}
+}
+
 // The earlier attempt of a call is closed by the next one.
 func TestDoClosesTheEarlierAttempt(t *testing.T) {
 	s := answers(t, helloAnswer)
@@ -393,7 +412,7 @@ func TestErrorText(t *testing.T) {
 	assert.Equal(t, "cannot read the answer's body from http://h: the connection ended before the answer's end: unexpected EOF", err.Error())
 	assert.True(t, errors.Is(err, ErrCut) && errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, ErrTimeout))
 	err = &Error{Kind: ErrBusy, Endpoint: "http://h"}
-	assert.Equal(t, "cannot connect to http://h: all connections are in use", err.Error())
+	assert.Equal(t, "cannot connect to http://h: no further connection can be had", err.Error())
 }
 
 func TestLargeBodiesBothWays(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 // ErrBodyTooLarge, is an *Error whose Kind is one of these, so errors.Is tells them apart.
 var (
 	ErrRefused  = errors.New("the endpoint cannot be reached")                   // dial, name look-up or TLS handshake failed: nothing was sent
-	ErrBusy     = errors.New("all connections are in use")                       // nothing was sent
+	ErrBusy     = errors.New("no further connection can be had")                 // the pool, or this process's files or ports, are used up: nothing was sent
 	ErrTimeout  = errors.New("no progress in time")                              // Error.Phase says in which phase
 	ErrAborted  = errors.New("the attempt was aborted")                          // Call.Abort
 	ErrCut      = errors.New("the connection ended before the answer's end")     // or before its beginning
