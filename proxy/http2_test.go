@@ -116,7 +116,7 @@ func TestHTTP2(t *testing.T) {
 		s.o.MaxBody = 100
 		large, why := ask2(t, c, url, testKey, body)
 		assert.Equal(t, 413, large.StatusCode, string(why))
-		assert.EqualValues(t, 0, s.inFlight.Load())
+		nothingUnderWay(t, s)
 
 		resp, err := c.Get(url + "/v1/models?key=" + testKey)
 		require.NoError(t, err)

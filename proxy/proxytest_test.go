@@ -74,6 +74,17 @@ func testSecret(ref string) (string, error) {
 	return "", fmt.Errorf("no such secret: %s", ref)
 }
 
+// nothingUnderWay waits for the end of requests whose answers have been read.
+func nothingUnderWay(t *testing.T, s *Server) {
+	t.Helper()
+	testkit.Eventually(t, 5*time.Second, func() error {
+		if n := s.inFlight.Load(); n != 0 {
+			return fmt.Errorf("%d requests are under way", n)
+		}
+		return nil
+	})
+}
+
 // newTestServer makes a server with everything switched on, before a simulated provider.
 func newTestServer(tb testing.TB, catalog string) *Server {
 	tb.Helper()

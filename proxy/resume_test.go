@@ -218,12 +218,7 @@ func TestResumeKeepsTheCallForAWhile(t *testing.T) {
 	took := (<-gone).Sub(left)
 	assert.Greater(t, took, 250*time.Millisecond)
 	assert.Less(t, took, 2*time.Second)
-	testkit.Eventually(t, 5*time.Second, func() error {
-		if n := s.inFlight.Load(); n != 0 {
-			return fmt.Errorf("%d requests are under way", n)
-		}
-		return nil
-	})
+	nothingUnderWay(t, s)
 }
 
 // Streams that are kept have so much memory together, and no more.

@@ -14,11 +14,11 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http2"
-	"golang.org/x/sys/unix"
 
 	"github.com/wedge-proxy/wedge/internal/obs"
 	"github.com/wedge-proxy/wedge/internal/websockets"
@@ -148,6 +148,9 @@ type Server struct {
 	live        route.Pool
 	endpointsMu sync.Mutex
 	endpoints   map[string]*upstream.Endpoint
+
+	lobbiesMu sync.Mutex
+	lobbies   []*downstream.Lobby // of every Serve
 }
 
 // Refusal is a catalog that was offered and not taken.
@@ -187,8 +190,8 @@ func New(o Options) (*Server, error) {
 
 // mostConns leaves some of the files that the process may have open to providers, the store and the admin port.
 func mostConns() int {
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return math.MaxInt
 	}
 	return int(min(files.Cur-files.Cur/8, math.MaxInt32))
@@ -254,6 +257,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	l.Report = func(err error) {
 		s.o.Log.Warn("no further connections are taken until some of those that are open have ended", "open", from.Conns(), "error", err)
 	}
+	s.lobbiesMu.Lock()
+	s.lobbies = append(s.lobbies, l)
+	s.lobbiesMu.Unlock()
 	s.serving.Store(true)
 	defer s.serving.Store(false)
 	switch {
@@ -279,6 +285,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	telling, told := context.WithCancel(ctx)
 	var front sync.WaitGroup
 	front.Go(func() { s.http2.shutdown(telling) })
+	front.Go(func() { s.endLobbies(ctx) })
 	s.recordings.shutdown()
 	s.parked.shutdown()
 	s.sockets.shutdown(ctx)
@@ -296,6 +303,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.retiring.Wait()
 	s.work.Wait()
 	return err
+}
+
+// endLobbies closes the connections that have asked nothing, once nothing is under way: until then they hear that the node ends.
+func (s *Server) endLobbies(ctx context.Context) {
+	for s.inFlight.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	s.lobbiesMu.Lock()
+	defer s.lobbiesMu.Unlock()
+	for _, l := range s.lobbies {
+		l.End()
+	}
 }
 
 // Drain takes the server out of service, or back into it: requests under way go on, new ones are refused.

@@ -108,7 +108,7 @@ func TestPublishUnderLoad(t *testing.T) {
 	clients.Wait()
 	close(stop)
 	wg.Wait()
-	assert.Zero(t, s.inFlight.Load())
+	nothingUnderWay(t, s)
 	assert.Zero(t, s.o.Cache.Flights.Len())
 }
 

@@ -116,7 +116,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 	}
 	o, err := parse(nil)
 	require.NoError(t, err)
-	assert.Equal(t, "pass,hit,policy-hit,policy-pass,growth,disk,disk-open,sse,open,ttft,hold,idle,zipf,footprint,start", strings.Join(o.sets, ","))
+	assert.Equal(t, "pass,hit,policy-hit,policy-pass,growth,disk,disk-open,sse,sse-batch,open,ttft,hold,idle,zipf,footprint,start", strings.Join(o.sets, ","))
 }
 
 func TestPeersConfigurationsFillIn(t *testing.T) {

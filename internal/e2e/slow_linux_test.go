@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,51 +18,82 @@ import (
 	"github.com/wedge-proxy/wedge/internal/testkit"
 )
 
-// TestSlowReaders: clients that hardly read hold the provider back, and not the node's memory, and others do not notice.
+// TestSlowReaders: clients that hardly read hold the provider back, and not the node's memory, and others do not notice. With
+// WEDGE_SOAK there are 1,000 of them, and what others wait is measured.
 func TestSlowReaders(t *testing.T) {
 	t.Parallel()
-	const readers = 200
+	readers := soaked(1000, 200)
 	p := startProvider(t, "--log-size", "0")
 	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("long", "", target("sim", "x;tokens=60000", "")).
 		model("other", "", target("sim", "x;tokens=20", "")).key("ann", "").String())
 	ann := n.as(t, "ann")
-	for i := range 50 {
-		require.Equal(t, 200, ann.chat(ask("other", fmt.Sprint("before ", i))).status)
+	// others asks every 5 ms and returns the 99th percentile of how long that took.
+	others := func(phase string) time.Duration {
+		took := make([]time.Duration, soaked(2000, 50))
+		var asking sync.WaitGroup
+		for i := range took {
+			intended := time.Now()
+			asking.Go(func() {
+				assert.Equal(t, 200, ann.chat(ask("other", fmt.Sprint(phase, i))).status)
+				took[i] = time.Since(intended)
+			})
+			time.Sleep(5 * time.Millisecond)
+		}
+		asking.Wait()
+		slices.Sort(took)
+		return took[len(took)*99/100]
 	}
+	others("warming up")
 	live := func() float64 {
 		n.operator(t).get("/debug/pprof/heap?gc=1")
 		return n.metric(t, "go_memstats_heap_alloc_bytes")
 	}
-	before := live()
-	var conns [readers]net.Conn
-	var opening sync.WaitGroup
-	for i := range conns {
-		opening.Go(func() {
-			c, err := net.Dial("tcp", n.data)
-			if !assert.NoError(t, err) {
-				return
-			}
-			_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-			body := ask("long", fmt.Sprint("slowly ", i), streamed)
-			_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", chatPath, keyOf("ann"), len(body), body)
-			assert.NoError(t, err)
-			line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
-			assert.NoError(t, err)
-			assert.Contains(t, line, "200")
-			conns[i] = c
-		})
-	}
-	opening.Wait()
-	for range 20 {
-		for _, c := range conns {
-			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
-			_, _ = c.Read(make([]byte, 1))
+	before, quiet := live(), others("before")
+	conns := make([]net.Conn, readers)
+	testkit.Hammer(8, readers/8, func(g, i int) {
+		i += g * (readers / 8)
+		c, err := net.Dial("tcp", n.data)
+		if !assert.NoError(t, err) {
+			return
 		}
-		require.Equal(t, 200, ann.chat(ask("other", strings.Repeat("meanwhile ", 3))).status)
+		conns[i] = c
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		body := ask("long", fmt.Sprint("slowly ", i), streamed)
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", chatPath, keyOf("ann"), len(body), body)
+		assert.NoError(t, err)
+		line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
+		assert.NoError(t, err)
+		assert.Contains(t, line, "200")
+	})
+	if t.Failed() {
+		return
 	}
-	each := (live() - before) / readers
-	t.Logf("%.0f KB for each of %d slow readers", each/1024, readers)
+	stop := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			for _, c := range conns {
+				_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+				_, _ = c.Read(make([]byte, 1))
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	beside := others("meanwhile")
+	each, resident := (live()-before)/float64(readers), n.rss(t)
+	open := n.metric(t, "wedge_requests_in_flight")
+	close(stop)
+	reading.Wait()
+	t.Logf("%.0f slow readers, %.0f KB for each, %d MB resident; others' p99 %v before, %v beside them", open, each/1024, resident>>20, quiet, beside)
+	assert.GreaterOrEqual(t, int(open), readers*9/10)
 	assert.Less(t, each, 160.0*1024, "each holds what a read or two of its provider bring")
+	if soaked(1, 0) == 1 {
+		assert.Less(t, beside, 2*quiet, "what others wait")
+	}
 	for _, c := range conns {
 		_ = c.Close()
 	}

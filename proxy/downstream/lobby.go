@@ -17,29 +17,30 @@ type Lobby struct {
 	MaxConns int           // open at once, those that were accepted included; further ones wait in the system's queue
 	Report   func(error)   // told why no connection is taken, when that begins; may be nil
 
-	from    *Listener
-	start   sync.Once
-	ready   chan *Conn
-	closing chan struct{} // closed by Close
+	from  *Listener
+	start sync.Once
+	ready chan *Conn
+	shut  chan struct{} // closed by Close
+	ended chan struct{} // closed by End
 
 	mu      sync.Mutex
 	waiting map[*Conn]struct{}
-	closed  bool
+	over    bool // End was called
 	work    sync.WaitGroup
 }
 
 // NewLobby makes a lobby before l. Its fields are set before the first Accept.
 func NewLobby(l *Listener) *Lobby {
-	return &Lobby{from: l, ready: make(chan *Conn), closing: make(chan struct{}), waiting: map[*Conn]struct{}{}}
+	return &Lobby{from: l, ready: make(chan *Conn), shut: make(chan struct{}), ended: make(chan struct{}), waiting: map[*Conn]struct{}{}}
 }
 
-// Accept waits for the next connection whose client has sent something; it is a *Conn.
+// Accept waits for the next connection whose client has sent something, until End; it is a *Conn.
 func (l *Lobby) Accept() (net.Conn, error) {
 	l.start.Do(func() { l.goWhileOpen(l.acceptAll) })
 	select {
 	case c := <-l.ready:
 		return c, nil
-	case <-l.closing:
+	case <-l.ended:
 		return nil, net.ErrClosed
 	}
 }
@@ -47,32 +48,44 @@ func (l *Lobby) Accept() (net.Conn, error) {
 // Addr is the address that is listened on.
 func (l *Lobby) Addr() net.Addr { return l.from.Addr() }
 
-// Close ends Accept, closes the connections that wait, and returns when nobody works for the lobby any more.
+// Close takes no further connections. Those that wait may still say something, and be accepted, until End. It may be called
+// more than once.
 func (l *Lobby) Close() error {
 	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return net.ErrClosed
+	defer l.mu.Unlock()
+	select {
+	case <-l.shut:
+		return nil
+	default:
 	}
-	l.closed = true
-	close(l.closing)
+	close(l.shut)
+	return l.from.Close()
+}
+
+// End closes the lobby and the connections that wait, ends Accept, and returns when nobody works for the lobby any more.
+// It may be called more than once.
+func (l *Lobby) End() {
+	_ = l.Close() // nothing hangs on it any more
+	l.mu.Lock()
+	if !l.over {
+		l.over = true
+		close(l.ended)
+	}
 	for c := range l.waiting {
 		_ = c.Close()
 	}
 	l.mu.Unlock()
-	err := l.from.Close()
 	l.work.Wait()
-	return err
 }
 
-// goWhileOpen runs work beside, unless the lobby is closed.
+// goWhileOpen runs work beside, unless the lobby has ended.
 func (l *Lobby) goWhileOpen(work func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed {
+	if !l.over {
 		l.work.Go(work)
 	}
-	return !l.closed
+	return !l.over
 }
 
 // How long to wait before another attempt to accept a connection.
@@ -101,7 +114,7 @@ func (l *Lobby) acceptAll() {
 		pause = min(max(2*pause, leastPause), mostPause)
 		select {
 		case <-time.After(pause):
-		case <-l.closing:
+		case <-l.shut:
 			return
 		}
 	}
@@ -122,10 +135,10 @@ func (l *Lobby) acceptOne() (*Conn, error) {
 func (l *Lobby) await(c *Conn) {
 	l.mu.Lock()
 	l.waiting[c] = struct{}{}
-	closed := l.closed
+	over := l.over
 	l.mu.Unlock()
 	err := net.ErrClosed
-	if !closed {
+	if !over {
 		err = c.Await(l.Patience)
 	}
 	l.mu.Lock()
@@ -135,7 +148,7 @@ func (l *Lobby) await(c *Conn) {
 		select {
 		case l.ready <- c:
 			return
-		case <-l.closing:
+		case <-l.ended:
 		}
 	}
 	_ = c.Close() // it may be closed
