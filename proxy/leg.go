@@ -278,11 +278,16 @@ func (c *legCall) settled() { c.once.sent.Do(func() { close(c.sent) }) }
 func (c *legCall) leave() { c.once.gone.Do(func() { close(c.gone) }) }
 
 // endpoint is where an exchange sends the call's request.
-func (c *legCall) endpoint() *upstream.Endpoint { return upstream.NewLocal(c.serve) }
+func (c *legCall) endpoint(s *Server) *upstream.Endpoint {
+	return upstream.NewLocal(func(conn net.Conn) {
+		_ = s.survive("a WebSocket", func() error { c.serve(conn); return nil }) // to the exchange it broke off
+	})
+}
 
 // serve answers the exchange.
 func (c *legCall) serve(conn net.Conn) {
 	defer c.leave()
+	defer c.settled()
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReader(conn)
 	r, err := http.ReadRequest(in)
@@ -294,7 +299,6 @@ func (c *legCall) serve(conn net.Conn) {
 		return
 	}
 	if err := c.ask(body); err != nil {
-		c.settled()
 		_ = writeRefusal(conn, http.StatusBadRequest, errorBody(err.Error()))
 		return
 	}

@@ -104,8 +104,12 @@ func (l *live) talk(k *socket) {
 	}
 	ctx, cancel = context.WithCancel(k.ctx)
 	over := make(chan struct{ client, provider error }, 2)
-	l.work.Go(func() { over <- struct{ client, provider error }{client: l.hear(ctx)} })
-	l.work.Go(func() { over <- struct{ client, provider error }{provider: l.listen(ctx)} })
+	l.work.Go(func() {
+		over <- struct{ client, provider error }{client: l.k.s.survive("a WebSocket", func() error { return l.hear(ctx) })}
+	})
+	l.work.Go(func() {
+		over <- struct{ client, provider error }{provider: l.k.s.survive("a WebSocket", func() error { return l.listen(ctx) })}
+	})
 	select {
 	case end := <-over:
 		if end.client != nil {
@@ -434,7 +438,9 @@ type liveLine struct {
 }
 
 // endpoint is part of line.
-func (l liveLine) endpoint(*exchange, *target) *upstream.Endpoint { return l.turn.legCall.endpoint() }
+func (l liveLine) endpoint(*exchange, *target) *upstream.Endpoint {
+	return l.turn.legCall.endpoint(l.k.s)
+}
 
 // listen takes what the provider says.
 func (l *live) listen(ctx context.Context) error {

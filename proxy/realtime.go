@@ -141,8 +141,12 @@ func (r *realtime) talk(k *socket) {
 	r.k = k
 	ctx, cancel := context.WithCancel(k.ctx)
 	over := make(chan struct{ client, provider error }, 2)
-	r.work.Go(func() { over <- struct{ client, provider error }{client: r.hear(ctx)} })
-	r.work.Go(func() { over <- struct{ client, provider error }{provider: r.listen(ctx)} })
+	r.work.Go(func() {
+		over <- struct{ client, provider error }{client: r.k.s.survive("a WebSocket", func() error { return r.hear(ctx) })}
+	})
+	r.work.Go(func() {
+		over <- struct{ client, provider error }{provider: r.k.s.survive("a WebSocket", func() error { return r.listen(ctx) })}
+	})
 	select {
 	case end := <-over:
 		if end.client != nil {
@@ -354,7 +358,7 @@ type callLine struct {
 }
 
 // endpoint is part of line.
-func (l callLine) endpoint(*exchange, *target) *upstream.Endpoint { return l.call.endpoint() }
+func (l callLine) endpoint(*exchange, *target) *upstream.Endpoint { return l.call.endpoint(l.k.s) }
 
 // body is the response as a request to the Responses API, which is what the node reads.
 func (c *realtimeCall) body() []byte {

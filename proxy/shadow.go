@@ -60,7 +60,9 @@ func (x *exchange) castShadow() {
 	server := x.s
 	server.work.Go(func() {
 		defer func() { <-server.shadows }()
-		server.metrics.shadows.With(s.bill.version.label, s.target.Name, s.run(server.life)).Inc()
+		result := "failed"
+		_ = server.survive("a shadow request", func() error { result = s.run(server.life); return nil })
+		server.metrics.shadows.With(s.bill.version.label, s.target.Name, result).Inc()
 	})
 }
 

@@ -185,14 +185,9 @@ func (s *Server) converse(c *websocket.Conn, talk func(*socket)) {
 	defer s.sockets.remove(k)
 	k.pings = time.AfterFunc(pingEvery, k.ping)
 	defer k.pings.Stop()
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.metrics.panics.Inc()
-			s.o.Log.Error("a WebSocket met a fault of the node's own and was closed", "error", asError(cause))
-			_ = c.Close(websocket.StatusInternalError, "this node met a fault of its own; connect again")
-		}
-	}()
-	talk(k)
+	if err := s.survive("a WebSocket", func() error { talk(k); return nil }); err != nil {
+		_ = c.Close(closeCode(err))
+	}
 }
 
 // messages reads what the client says into a channel, which is closed when the client is gone; k.ctx ends then, too. What
@@ -249,6 +244,9 @@ func protocolKey(h *fasthttp.RequestHeader) []byte {
 // closeCode is what a WebSocket is closed with after err: as the other side was closed, where that can be said.
 func closeCode(err error) (websocket.StatusCode, string) {
 	var closed websocket.CloseError
+	if errors.Is(err, errPanicked) {
+		return websocket.StatusInternalError, "this node met a fault of its own; connect again"
+	}
 	if !errors.As(err, &closed) {
 		return websocket.StatusBadGateway, "the connection to the provider was lost; connect again"
 	}

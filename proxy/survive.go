@@ -24,6 +24,18 @@ func (x *exchange) safely(part func(*exchange) *dialect.Error) (e *dialect.Error
 	return part(x)
 }
 
+// survive does a part of what is called by name and no request's own. A fault of the node's own is its end, and no more.
+func (s *Server) survive(name string, part func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = asError(cause)
+			s.metrics.panics.Inc()
+			s.o.Log.Error(name+" met a fault of the node's own and was ended", "error", err)
+		}
+	}()
+	return part()
+}
+
 // WriteTo relays the stream. After a panic the connection is cut: the client must not take what it got for the whole.
 func (x *exchange) WriteTo(w io.Writer) (n int64, err error) {
 	defer func() {

@@ -11,6 +11,7 @@ import (
 	"github.com/wedge-proxy/wedge/bench/sim"
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/dialect/openai"
+	"github.com/wedge-proxy/wedge/proxy/upstream"
 )
 
 // faulty is a codec with a fault.
@@ -73,4 +74,25 @@ func TestPanicCostsOneRequest(t *testing.T) {
 	require.Equal(t, http.StatusOK, g.StatusCode)
 	assert.Contains(t, g.body, "[DONE]")
 	nothingUnderWay(t, s)
+}
+
+// A fault beside a request's own goroutine costs no more than that request, either.
+func TestPanicBesideARequest(t *testing.T) {
+	s := newTestServer(t, testCatalog("127.0.0.1:1"))
+	c := newLegCall(func([]byte) error { panic("a fault") }, nil)
+	err := c.endpoint(s).Do(new(upstream.Call), &upstream.Request{Body: []byte("{}")})
+	require.ErrorIs(t, err, upstream.ErrCut)
+	<-c.sent
+	<-c.gone
+	assert.EqualValues(t, 1, s.metrics.panics.Value())
+}
+
+// A turn whose conversation has lost the provider's socket before it was sent is over, like one that lost it later.
+func TestTurnOfALostLeg(t *testing.T) {
+	l := &turnLeg{}
+	c := newLegCall(nil, nil)
+	l.call = c
+	l.drop()
+	require.NoError(t, l.send(c, []byte(`{"input":[]}`)))
+	<-c.over
 }

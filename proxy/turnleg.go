@@ -61,11 +61,11 @@ func (l *turnLeg) endpoint(x *exchange, t *target) *upstream.Endpoint {
 		return nil
 	}
 	var c *legCall
-	c = newLegCall(l.send, func() { l.abandon(c) })
+	c = newLegCall(func(body []byte) error { return l.send(c, body) }, func() { l.abandon(c) })
 	l.mu.Lock()
 	l.call = c
 	l.mu.Unlock()
-	return c.endpoint()
+	return c.endpoint(x.s)
 }
 
 // open makes sure of a WebSocket to the provider. It returns false if that has none, or none now.
@@ -91,7 +91,11 @@ func (l *turnLeg) open(x *exchange, t *target, to string) bool {
 	l.mu.Lock()
 	l.conn, l.to, l.last = conn, to, ""
 	l.mu.Unlock()
-	l.work.Go(func() { l.listen(conn) })
+	l.work.Go(func() {
+		if l.k.s.survive("a WebSocket", func() error { l.listen(conn); return nil }) != nil {
+			l.drop()
+		}
+	})
 	return true
 }
 
@@ -126,7 +130,7 @@ func (l *turnLeg) close() {
 }
 
 // send sends a turn, as the body of the request over HTTP says it.
-func (l *turnLeg) send(body []byte) error {
+func (l *turnLeg) send(c *legCall, body []byte) error {
 	var input, rest []byte
 	eachMember(body, func(name string, value []byte) {
 		switch name {
@@ -146,7 +150,12 @@ func (l *turnLeg) send(body []byte) error {
 	}
 	words := message(input, "", nil)
 	l.mu.Lock()
-	conn, call := l.conn, l.call
+	if l.conn == nil || l.call != c { // it was lost meanwhile
+		l.mu.Unlock()
+		c.end()
+		return nil
+	}
+	conn := l.conn
 	if l.whole = nil; l.last != "" && l.last == l.turn.previous {
 		// What was said before, if policies left it as it was, the provider knows.
 		if fresh, same := bytes.CutPrefix(input, append([]byte{'['}, l.turn.said...)); same && len(l.turn.said) > 0 {
@@ -157,10 +166,6 @@ func (l *turnLeg) send(body []byte) error {
 	}
 	l.last = ""
 	l.mu.Unlock()
-	if conn == nil {
-		call.end() // it was lost meanwhile
-		return nil
-	}
 	return l.write(conn, words)
 }
 
