@@ -24,7 +24,7 @@ func TestSlowReaders(t *testing.T) {
 	t.Parallel()
 	readers := soaked(1000, 200)
 	p := startProvider(t, "--log-size", "0")
-	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("long", "", target("sim", "x;tokens=60000", "")).
+	n := startNode(t, (&catalog{}).at("sim", p.addr, "").model("long", "", target("sim", "x;tokens=8000", "")).
 		model("other", "", target("sim", "x;tokens=20", "")).key("ann", "").String())
 	ann := n.as(t, "ann")
 	// others asks every 5 ms and returns the 99th percentile of how long that took.

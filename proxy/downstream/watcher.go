@@ -132,12 +132,18 @@ func (s *stripe) cut(i int) {
 	s.watches, s.polls = s.watches[:last], s.polls[:last]
 }
 
+// mostUnsent is how many bytes the system takes for a client beyond what is on its way, where it would take megabytes.
+const mostUnsent = 256 << 10
+
 func (c *Conn) prepareProbe(sc syscall.Conn) {
 	raw, err := sc.SyscallConn()
 	if err != nil {
 		return
 	}
-	if raw.Control(func(fd uintptr) { c.fd = int32(fd) }) != nil {
+	if raw.Control(func(fd uintptr) {
+		c.fd = int32(fd)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, mostUnsent) // not TCP: there is no such bound
+	}) != nil {
 		return
 	}
 	c.raw = raw
