@@ -318,10 +318,9 @@ func (x *exchange) takeWhole(t *target) (failure *dialect.Error, again bool) {
 
 // failed turns a broken attempt into the client's error, and the target's reputation.
 func (x *exchange) failed(err error) (failure *dialect.Error, again bool) {
-	switch {
-	case errors.Is(err, upstream.ErrRefused), errors.Is(err, upstream.ErrBusy), errors.Is(err, upstream.ErrRequest):
+	if neverSent(err) {
 		x.up.charge.release()
-	default:
+	} else {
 		x.waste(x.up.target)
 	}
 	if errors.Is(err, upstream.ErrAborted) || errors.Is(err, upstream.ErrTimeout) && x.remaining(time.Hour) <= 0 {
@@ -334,6 +333,11 @@ func (x *exchange) failed(err error) (failure *dialect.Error, again bool) {
 	}
 	x.up.leave(o, 0)
 	return x.explainFailure(err), true
+}
+
+// neverSent says that an attempt failed before anything reached the provider, which will not bill it.
+func neverSent(err error) bool {
+	return errors.Is(err, upstream.ErrRefused) || errors.Is(err, upstream.ErrBusy) || errors.Is(err, upstream.ErrRequest)
 }
 
 // leftEarly is the failure of a request that ended before its answer for a reason of its own.

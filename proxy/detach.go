@@ -207,7 +207,7 @@ func (x *exchange) endDetached(conn *downstream.Conn) (usable bool) {
 	ctx := x.ctx
 	h := &ctx.Response.Header
 	h.SetServer(serverName)
-	if ctx.Request.Header.ConnectionClose() {
+	if ctx.Request.Header.ConnectionClose() || x.s.draining.Load() || x.s.drained.Load() {
 		h.SetConnectionClose()
 	}
 	conn.Cork()
@@ -221,11 +221,9 @@ func (x *exchange) endDetached(conn *downstream.Conn) (usable bool) {
 	} else {
 		err = x.writeFlow(conn, h)
 	}
-	usable = err == nil && !h.ConnectionClose() && !x.s.draining.Load() && !x.s.drained.Load()
-	if !usable {
-		// There is no next read, which would write what is held back. A slow client has its time here, and not in closing.
-		x.gone = x.uncork() != nil || x.gone
-	}
+	// A slow client has its time here: neither what waits for the next request nor a close may come before the answer's end.
+	x.gone = x.uncork() != nil || x.gone
+	usable = err == nil && !x.gone && !h.ConnectionClose() && !x.s.draining.Load() && !x.s.drained.Load()
 	x.finish()
 	large := len(ctx.Request.Body()) > keptMost
 	ctx.Request.Reset()

@@ -126,11 +126,10 @@ func TestNoBodyHasNoChunks(t *testing.T) {
 // A connection that waits after a stream is closed in silence, by its own time or by Shutdown.
 func TestWaitingAfterAStream(t *testing.T) {
 	_, at := newSim(t, sim.Options{})
-	s := newCorner(t, at)
-	s.o.IdleTimeout = 300 * time.Millisecond
-	node := serveTest(t, s)
-	after := func(wait bool) {
-		nc, err := net.Dial("tcp", node)
+	for _, idle := range []time.Duration{300 * time.Millisecond, time.Hour} {
+		s := newCorner(t, at)
+		s.o.IdleTimeout = idle
+		nc, err := net.Dial("tcp", serveTest(t, s))
 		require.NoError(t, err)
 		defer nc.Close()
 		_, err = nc.Write(rawRequest(chatPath, testKey, []byte(chatAsk("pair", "x", true))))
@@ -140,16 +139,13 @@ func TestWaitingAfterAStream(t *testing.T) {
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, resp.Body)
 		require.NoError(t, err)
-		if !wait {
+		if idle == time.Hour {
 			s.parked.shutdown()
 		}
 		rest, err := io.ReadAll(r)
 		assert.NoError(t, err)
 		assert.Empty(t, string(rest))
 	}
-	after(true)
-	s.o.IdleTimeout = time.Hour
-	after(false)
 }
 
 // Who ends a call does not harm who pushes events to it.
@@ -164,5 +160,27 @@ func TestALegCallMayEndWhileEventsCome(t *testing.T) {
 		}()
 		c.end()
 		<-pushed
+	}
+}
+
+// Who is out of service says so with every answer, also one that left the server before.
+func TestAsideSaysThatItCloses(t *testing.T) {
+	for name, answer := range map[string]string{
+		"refused": "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+		"stream":  streamHead + "0\r\n\r\n",
+	} {
+		asked, out := make(chan struct{}), make(chan struct{})
+		provider := scripted(t, func(_ int, w net.Conn, _ string) {
+			close(asked)
+			<-out
+			_, _ = io.WriteString(w, answer)
+		})
+		s, node := cornerServer(t, provider)
+		go func() {
+			<-asked
+			s.Drain(true)
+			close(out)
+		}()
+		assert.True(t, fetch(t, node, chatPath, chatAsk("brief", "x", true)).Close, name)
 	}
 }

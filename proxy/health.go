@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -37,7 +38,9 @@ func (s *Server) probeProviders(ctx context.Context) {
 				if _, already := busy.LoadOrStore(name, true); !already {
 					running.Go(func() {
 						defer busy.Delete(name)
-						snap.learnProbe(p, p.probe(ctx))
+						if good, learnt := p.probe(ctx); learnt {
+							snap.learnProbe(p, good)
+						}
 					})
 				}
 			}
@@ -45,8 +48,9 @@ func (s *Server) probeProviders(ctx context.Context) {
 	}
 }
 
-// probe asks a provider for its health path. Whatever it answers but a 5xx is a sign of life.
-func (p *provider) probe(ctx context.Context) bool {
+// probe asks a provider for its health path. Whatever it answers but a 5xx is a sign of life. Nothing is learnt when the node
+// ends, or has no connection to ask over.
+func (p *provider) probe(ctx context.Context) (good, learnt bool) {
 	var call upstream.Call
 	defer call.Close()
 	defer context.AfterFunc(ctx, call.Abort)()
@@ -55,10 +59,10 @@ func (p *provider) probe(ctx context.Context) bool {
 		FirstByte: min(max(p.Health.Interval, time.Second), probeMost), ChunkTimeout: time.Second,
 	})
 	if err != nil {
-		return ctx.Err() != nil // a node that ends has learnt nothing
+		return false, ctx.Err() == nil && !errors.Is(err, upstream.ErrBusy)
 	}
 	_, _ = call.AppendAll(nil, maxErrorBody) // so that the connection can be used again
-	return call.Status() < 500
+	return call.Status() < 500, true
 }
 
 // forgetProbes lets targets whose provider is not probed any more count as before.

@@ -94,10 +94,14 @@ func (x *exchange) settleHedge(h *hedge, won bool, err error) {
 		x.up.target = h.target
 		x.up.charge, h.charge = h.charge, x.up.charge
 	}
-	b := x.bill()
-	b.counted, b.waste = 0, true
-	b.book(dialect.Usage{}, loser, &h.charge) // it was sent, and may be billed
-	x.wasted += max(0, h.charge.cost)
+	if neverSent(err) {
+		h.charge.release()
+	} else {
+		b := x.bill()
+		b.counted, b.waste = 0, true
+		b.book(dialect.Usage{}, loser, &h.charge) // it was sent, and may be billed
+		x.wasted += max(0, h.charge.cost)
+	}
 	loser.provider.gate.Leave()
 	loser.live.Release(route.Neutral, time.Now(), 0)
 	x.plan.attempts++

@@ -183,7 +183,7 @@ func (x *exchange) openLeg(speaks func(*target) bool, path func(*target) string,
 			return c, t, nil
 		}
 		outcome := route.Bad
-		failure, outcome = x.legRefused(t, status)
+		failure, outcome = x.legRefused(t, status, err)
 		record.result = failure.Code
 		t.live.Release(outcome, time.Now(), 0)
 		if outcome == route.Good {
@@ -197,9 +197,11 @@ func (x *exchange) openLeg(speaks func(*target) bool, path func(*target) string,
 }
 
 // legRefused is what a handshake's refusal means to the client.
-func (x *exchange) legRefused(t *target, status int) (*dialect.Error, route.Outcome) {
+func (x *exchange) legRefused(t *target, status int, err error) (*dialect.Error, route.Outcome) {
 	who := "provider " + t.provider.Name
 	switch {
+	case upstream.OwnShortage(err):
+		return fail(codeOverloaded, "", "this node has no further connection to "+who+"; try again later"), route.Neutral
 	case status == 0:
 		return fail(codeUpstreamError, "", who+" cannot be reached; try again later"), route.Bad
 	case status == http.StatusTooManyRequests:

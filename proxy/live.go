@@ -389,17 +389,23 @@ func (l *live) start(c *liveCall) {
 	l.work.Go(func() {
 		defer close(c.done)
 		defer l.ended(c)
-		a := &liveAnswer{l: l, c: c}
-		v := &visit{ctx: l.k.ctx, peer: l.peer, to: a, line: liveLine{l, c}, learn: l.learn, once: true}
-		var ctx fasthttp.RequestCtx
-		if err := v.read(&ctx, l.head(), c.body); err != nil {
-			l.refuse(readError(err))
-			return
-		}
-		if err := l.k.s.answer(&ctx, v); err == nil {
-			a.end()
+		if l.k.s.survive("a WebSocket", func() error { l.run(c); return nil }) != nil {
+			l.k.cancel()
 		}
 	})
+}
+
+func (l *live) run(c *liveCall) {
+	a := &liveAnswer{l: l, c: c}
+	v := &visit{ctx: l.k.ctx, peer: l.peer, to: a, line: liveLine{l, c}, learn: l.learn, once: true}
+	var ctx fasthttp.RequestCtx
+	if err := v.read(&ctx, l.head(), c.body); err != nil {
+		l.refuse(readError(err))
+		return
+	}
+	if err := l.k.s.answer(&ctx, v); err == nil {
+		a.end()
+	}
 }
 
 func (l *live) ended(c *liveCall) {

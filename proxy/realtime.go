@@ -305,7 +305,9 @@ func (r *realtime) start(c *realtimeCall) {
 	r.work.Go(func() {
 		defer close(c.done)
 		defer r.ended(c)
-		r.run(c)
+		if r.k.s.survive("a WebSocket", func() error { r.run(c); return nil }) != nil {
+			r.k.cancel()
+		}
 	})
 }
 

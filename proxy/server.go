@@ -257,9 +257,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	l.Report = func(err error) {
 		s.o.Log.Warn("no further connections are taken until some of those that are open have ended", "open", from.Conns(), "error", err)
 	}
-	s.lobbiesMu.Lock()
-	s.lobbies = append(s.lobbies, l)
-	s.lobbiesMu.Unlock()
+	if !s.enter(l) {
+		return l.Close()
+	}
 	s.serving.Store(true)
 	defer s.serving.Store(false)
 	switch {
@@ -269,6 +269,14 @@ func (s *Server) Serve(ln net.Listener) error {
 		return s.http.Serve(plainListener{l})
 	}
 	return s.http.Serve(l)
+}
+
+// enter has Shutdown end l. It returns false if that has been called.
+func (s *Server) enter(l *downstream.Lobby) bool {
+	s.lobbiesMu.Lock()
+	defer s.lobbiesMu.Unlock()
+	s.lobbies = append(s.lobbies, l)
+	return !s.draining.Load()
 }
 
 // withProtocols offers HTTP/2 besides what a configuration offers already.

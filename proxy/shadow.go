@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/wedge-proxy/wedge/proxy/dialect"
 	"github.com/wedge-proxy/wedge/proxy/upstream"
@@ -77,7 +76,7 @@ func (s *shadow) run(ctx context.Context) string {
 	}
 	defer s.target.provider.gate.Leave()
 	if err := s.target.provider.endpoint.Do(&call, &s.ask); err != nil {
-		if !errors.Is(err, upstream.ErrRefused) && !errors.Is(err, upstream.ErrBusy) {
+		if !neverSent(err) {
 			s.bill.book(dialect.Usage{}, s.target, &s.charge)
 		}
 		return "failed"

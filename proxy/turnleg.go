@@ -93,7 +93,8 @@ func (l *turnLeg) open(x *exchange, t *target, to string) bool {
 	l.mu.Unlock()
 	l.work.Go(func() {
 		if l.k.s.survive("a WebSocket", func() error { l.listen(conn); return nil }) != nil {
-			l.drop()
+			_ = conn.CloseNow()
+			l.lost(conn)
 		}
 	})
 	return true

@@ -414,7 +414,7 @@ func (c *Conn) Close() error {
 	if !c.closed.CompareAndSwap(false, true) {
 		return net.ErrClosed
 	}
-	c.listener.conns.Add(-1)
+	defer c.listener.conns.Add(-1)
 	if b := c.release(); b != nil {
 		// The writer's deadline is not touched: Close may run beside it.
 		_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTimeout))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -15,13 +16,15 @@ var ErrFull = errors.New("as many connections are open as there may be")
 type Lobby struct {
 	Patience time.Duration // how long a client may take for its first byte
 	MaxConns int           // open at once, those that were accepted included; further ones wait in the system's queue
-	Report   func(error)   // told why no connection is taken, when that begins; may be nil
+	Report   func(error)   // told why no connection is taken, every ten seconds; may be nil
 
-	from  *Listener
-	start sync.Once
-	ready chan *Conn
-	shut  chan struct{} // closed by Close
-	ended chan struct{} // closed by End
+	from   *Listener
+	start  sync.Once
+	ready  chan *Conn
+	shut   chan struct{} // closed by Close
+	ended  chan struct{} // closed by End
+	broken chan struct{} // closed when no connection can be taken any more, for err
+	err    error
 
 	mu      sync.Mutex
 	waiting map[*Conn]struct{}
@@ -31,7 +34,7 @@ type Lobby struct {
 
 // NewLobby makes a lobby before l. Its fields are set before the first Accept.
 func NewLobby(l *Listener) *Lobby {
-	return &Lobby{from: l, ready: make(chan *Conn), shut: make(chan struct{}), ended: make(chan struct{}), waiting: map[*Conn]struct{}{}}
+	return &Lobby{from: l, ready: make(chan *Conn), shut: make(chan struct{}), ended: make(chan struct{}), broken: make(chan struct{}), waiting: map[*Conn]struct{}{}}
 }
 
 // Accept waits for the next connection whose client has sent something, until End; it is a *Conn.
@@ -40,8 +43,19 @@ func (l *Lobby) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.ready:
 		return c, nil
+	case <-l.broken:
+		return nil, l.err
 	case <-l.ended:
 		return nil, net.ErrClosed
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -53,10 +67,8 @@ func (l *Lobby) Addr() net.Addr { return l.from.Addr() }
 func (l *Lobby) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	select {
-	case <-l.shut:
+	if isClosed(l.shut) {
 		return nil
-	default:
 	}
 	close(l.shut)
 	return l.from.Close()
@@ -88,14 +100,16 @@ func (l *Lobby) goWhileOpen(work func()) bool {
 	return !l.over
 }
 
-// How long to wait before another attempt to accept a connection.
+// How long to wait before another attempt to accept a connection, and before another report.
 const (
-	leastPause = 5 * time.Millisecond
-	mostPause  = 500 * time.Millisecond
+	leastPause  = 5 * time.Millisecond
+	mostPause   = 500 * time.Millisecond
+	reportEvery = 10 * time.Second
 )
 
 func (l *Lobby) acceptAll() {
-	pause := time.Duration(0)
+	var pause time.Duration
+	var reported time.Time
 	for {
 		c, err := l.acceptOne()
 		switch {
@@ -106,18 +120,32 @@ func (l *Lobby) acceptAll() {
 				return
 			}
 			continue
-		case errors.Is(err, net.ErrClosed):
+		case isClosed(l.shut):
 			return
-		case pause == 0 && l.Report != nil:
+		case isDead(err):
+			l.err = err
+			close(l.broken)
+			return
+		case l.Report != nil && time.Since(reported) > reportEvery:
+			reported = time.Now()
 			l.Report(err)
 		}
 		pause = min(max(2*pause, leastPause), mostPause)
 		select {
 		case <-time.After(pause):
 		case <-l.shut:
-			return
 		}
 	}
+}
+
+// isDead says that a listener will never accept again, by what accept failed with.
+func isDead(err error) bool {
+	for _, e := range [...]error{net.ErrClosed, syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK, syscall.EOPNOTSUPP} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Lobby) acceptOne() (*Conn, error) {

@@ -144,3 +144,13 @@ func TestLobbyIsFull(t *testing.T) {
 	require.NoError(t, third.Close())
 	l.End()
 }
+
+// A listener that will never accept again ends the lobby, too.
+func TestLobbyOfADeadListener(t *testing.T) {
+	from := loopback(t)
+	l := newLobby(t, from)
+	require.NoError(t, from.Close())
+	_, err := l.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+	l.End()
+}

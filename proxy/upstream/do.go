@@ -117,24 +117,31 @@ func (c *Call) dial(deadline time.Time) (*conn, error) {
 		return cn, nil
 	case isTimeout(err):
 		return nil, c.fail(PhaseDial, ErrTimeout, err)
-	case isOwnShortage(err):
+	case OwnShortage(err):
 		return nil, c.fail(PhaseDial, ErrBusy, err)
 	default:
 		return nil, c.fail(PhaseDial, ErrRefused, err)
 	}
 }
 
-// isOwnShortage reports whether this process or machine had nothing left to make a connection with: files, ports, memory.
-func isOwnShortage(err error) bool {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return false
+// OwnShortage reports whether a dial failed because this process or machine had no more files or memory for it, which says
+// nothing about who was to be reached.
+func OwnShortage(err error) bool {
+	for _, errno := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
 	}
-	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM:
-		return true
+	var lookup *net.DNSError
+	return errors.As(err, &lookup) && outOfFiles() // it keeps the text of its cause at most
+}
+
+func outOfFiles() bool {
+	f, err := os.Open(os.DevNull)
+	if err == nil {
+		_ = f.Close() // only read from
 	}
-	return false
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 func isTimeout(err error) bool {

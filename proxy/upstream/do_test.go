@@ -293,7 +293,7 @@ func TestBusy(t *testing.T) {
 // What the process itself has run out of says nothing about the endpoint.
 func TestOwnShortage(t *testing.T) {
 	for errno, kind := range map[syscall.Errno]error{
-		syscall.EMFILE: ErrBusy, syscall.ENFILE: ErrBusy, syscall.EADDRNOTAVAIL: ErrBusy, syscall.ENOBUFS: ErrBusy, syscall.ENOMEM: ErrBusy,
+		syscall.EMFILE: ErrBusy, syscall.ENFILE: ErrBusy, syscall.ENOBUFS: ErrBusy, syscall.ENOMEM: ErrBusy,
 		syscall.ECONNREFUSED: ErrRefused, syscall.EHOSTUNREACH: ErrRefused,
 	} {
 		e := endpoint(t, "http://h")
@@ -304,6 +304,19 @@ func TestOwnShortage(t *testing.T) {
 		require.ErrorIs(t, err, kind, "%v", errno)
 		require.ErrorIs(t, err, errno)
 	}
+}
+
+// A name cannot be looked up without a file, and the look-up's error does not say so.
+func TestOwnShortageOfFilesForALookup(t *testing.T) {
+	var before syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
+	few := before
+	few.Cur = 0
+	e := endpoint(t, "http://no-such-host.invalid")
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
+	err := e.Do(new(Call), get())
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
+	require.ErrorIs(t, err, ErrBusy)
 }
 
 // The earlier attempt of a call is closed by the next one.
