@@ -21,7 +21,8 @@ type appliedFile struct {
 	o     *runningOrigin
 	token string // the file of the origin's token
 
-	offered string // what the file and the files that it names were when they were last offered
+	seen    catalogFile // the file and those that it names, as they were last looked at
+	offered string      // what the file and the files that it names were when they were last offered
 	inUse   bool
 }
 
@@ -33,6 +34,9 @@ func (f *appliedFile) run(ctx context.Context) error {
 // load applies what has changed. What the origin does not take changes nothing, and the reason shows on the node's
 // /status.
 func (f *appliedFile) load(ctx context.Context) error {
+	if f.seen.last.asRead(f.path) && f.seen.modulesNow() == f.seen.modules {
+		return nil
+	}
 	text, now, err := f.look()
 	if now == f.offered {
 		return nil
@@ -50,7 +54,9 @@ func (f *appliedFile) load(ctx context.Context) error {
 
 // look reads the file and tells it, and the modules that it names, from what they were before.
 func (f *appliedFile) look() (text []byte, now string, err error) {
-	text, err = os.ReadFile(f.path)
+	s := &f.seen
+	s.path, s.catalog, s.modules = f.path, nil, ""
+	text, err = s.last.read(f.path)
 	if err != nil {
 		err = fmt.Errorf("cannot read the catalog: %w", err)
 		return nil, err.Error(), err
@@ -59,8 +65,9 @@ func (f *appliedFile) look() (text []byte, now string, err error) {
 	if err != nil {
 		return nil, fmt.Sprintf("%x", sha256.Sum256(text)), err
 	}
-	seen := catalogFile{path: f.path, catalog: catalog}
-	return text, fmt.Sprintf("%x %s", sha256.Sum256(text), seen.modulesNow()), catalog.LoadModules(filepath.Dir(f.path), moduleFile)
+	s.catalog = catalog
+	s.modules = s.modulesNow()
+	return text, fmt.Sprintf("%x %s", sha256.Sum256(text), s.modules), catalog.LoadModules(filepath.Dir(f.path), moduleFile)
 }
 
 // apply does what wedge apply --prune does.

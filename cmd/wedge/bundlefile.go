@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/wedge-proxy/wedge/wire"
 )
@@ -18,6 +17,7 @@ type bundleFile struct {
 	trust wire.Trust
 	allow []string
 
+	last   lastRead
 	sum    [32]byte      // of the content that was last offered
 	broken string        // why the file could not be read, as last reported
 	at     wire.Position // in use
@@ -46,7 +46,10 @@ func (f *bundleFile) run(ctx context.Context) error {
 
 // load publishes what has changed. What is not taken changes nothing, and the reason shows on /status.
 func (f *bundleFile) load() error {
-	data, err := os.ReadFile(f.path)
+	if f.last.asRead(f.path) {
+		return nil
+	}
+	data, err := f.last.read(f.path)
 	if err != nil {
 		err = fmt.Errorf("cannot read the bundle: %w", err)
 		if err.Error() != f.broken {

@@ -17,12 +17,47 @@ import (
 // system, and for files that are replaced, linked or mounted, where notifications do not.
 const watchInterval = 250 * time.Millisecond
 
+// lastRead is what a file was when it was last read, by which one that is still the same need not be read again.
+type lastRead struct {
+	info os.FileInfo // nil: it could not be read
+	at   time.Time
+}
+
+const (
+	settled    = 2 * time.Second // file systems may tell no finer when a file was changed
+	readAnyway = time.Minute     // whoever changes a file may set its time back
+)
+
+// asRead says that the file at path is as it was when it was read.
+func (s *lastRead) asRead(path string) bool {
+	if s.info == nil || time.Since(s.at) > readAnyway || s.at.Sub(s.info.ModTime()) < settled {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && os.SameFile(info, s.info) && info.Size() == s.info.Size() && info.ModTime().Equal(s.info.ModTime())
+}
+
+// read reads the file at path.
+func (s *lastRead) read(path string) ([]byte, error) {
+	s.info, s.at = nil, time.Now()
+	info, err := os.Stat(path) // before, so that a change meanwhile shows
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err == nil {
+		s.info = info
+	}
+	return data, err
+}
+
 // catalogFile is a catalog that a node follows, with the secrets that it names.
 type catalogFile struct {
 	path   string
 	server *proxy.Server
 	secret func(ref string) (string, error)
 
+	last    lastRead
 	catalog *wire.Catalog // what was last offered; nil if it is no catalog
 	sum     [32]byte      // of the file's content that was last offered
 	secrets [32]byte      // of the secrets that it was offered with
@@ -34,7 +69,10 @@ type catalogFile struct {
 // load reads the file and publishes what has changed. What is not taken changes nothing, and the reason shows on
 // /status; before the first catalog is in use, the error is the only report.
 func (f *catalogFile) load() error {
-	data, err := os.ReadFile(f.path)
+	if f.last.asRead(f.path) && f.modulesNow() == f.modules {
+		return f.renew()
+	}
+	data, err := f.last.read(f.path)
 	if err != nil {
 		err = fmt.Errorf("cannot read the catalog: %w", err)
 		if err.Error() != f.broken {
@@ -47,9 +85,14 @@ func (f *catalogFile) load() error {
 		f.sum, f.broken = sum, ""
 		return f.offer(data)
 	}
-	if f.catalog != nil && f.modulesNow() != f.modules {
+	if f.modulesNow() != f.modules {
 		return f.offer(data)
 	}
+	return f.renew()
+}
+
+// renew publishes the catalog once more if its secrets are others.
+func (f *catalogFile) renew() error {
 	if f.catalog != nil && f.reread() {
 		return f.server.Republish(f.catalog, f.path)
 	}
@@ -59,7 +102,7 @@ func (f *catalogFile) load() error {
 // offer publishes new content.
 func (f *catalogFile) offer(data []byte) (err error) {
 	if f.catalog, err = wire.ParseCatalog(f.path, data); err != nil {
-		f.catalog = nil
+		f.catalog, f.modules = nil, ""
 		f.refuse(err)
 		return err
 	}
@@ -98,6 +141,9 @@ func moduleFile(path string) ([]byte, error) {
 // modulesNow names the policies' files as they are: another text means that one was changed, came or went.
 func (f *catalogFile) modulesNow() string {
 	var b strings.Builder
+	if f.catalog == nil {
+		return ""
+	}
 	for i := range f.catalog.Policies {
 		if path, ok := f.catalog.Policies[i].ModuleFile(filepath.Dir(f.path)); ok {
 			info, err := os.Stat(path)
