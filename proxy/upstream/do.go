@@ -115,10 +115,10 @@ func (c *Call) dial(deadline time.Time) (*conn, error) {
 	switch {
 	case err == nil:
 		return cn, nil
-	case isTimeout(err):
-		return nil, c.fail(PhaseDial, ErrTimeout, err)
 	case OwnShortage(err):
 		return nil, c.fail(PhaseDial, ErrBusy, err)
+	case isTimeout(err):
+		return nil, c.fail(PhaseDial, ErrTimeout, err)
 	default:
 		return nil, c.fail(PhaseDial, ErrRefused, err)
 	}
@@ -133,7 +133,7 @@ func OwnShortage(err error) bool {
 		}
 	}
 	var lookup *net.DNSError
-	return errors.As(err, &lookup) && outOfFiles() // it keeps the text of its cause at most
+	return errors.As(err, &lookup) && outOfFiles() // it keeps the text of its cause at most, and may have waited in vain
 }
 
 func outOfFiles() bool {

@@ -314,7 +314,9 @@ func TestOwnShortageOfFilesForALookup(t *testing.T) {
 	few.Cur = 0
 	e := endpoint(t, "http://no-such-host.invalid")
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
-	err := e.Do(new(Call), get())
+	req := get()
+	req.FirstByte = 300 * time.Millisecond
+	err := e.Do(new(Call), req)
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
 	require.ErrorIs(t, err, ErrBusy)
 }
