@@ -31,13 +31,16 @@ type charge struct {
 	late bool // the answer goes on when nobody reads it any more
 	cut  bool // and did
 	// whole says that the answer ended well, so that what the provider tells of it is all.
-	whole  bool
-	booked bool
-	counts dialect.Usage // that was booked
-	cost   int64         // of it, in nano-USD
+	whole bool
 	// estimated says that the usage which the stream tells is an estimate.
 	estimated bool
 	sent      []byte // what the clients got of it, to end it well
+
+	// What was booked. Those who read a shared stream may read all the rest while one of them books it.
+	booked  bool
+	counts  dialect.Usage
+	cost    int64 // in nano-USD
+	guessed bool  // counts is an estimate
 }
 
 const (

@@ -160,7 +160,7 @@ func (x *exchange) leaveFlight() {
 	if x.flight != nil {
 		x.flight.Leave(&x.reader)
 		if c := &x.ownUp.charge; x.alone && x.cost == price.Unknown && c.booked {
-			x.cost, x.counts, x.guessed = c.cost, c.counts, c.estimated
+			x.cost, x.counts, x.guessed = c.cost, c.counts, c.guessed
 		}
 		x.flight, x.up = nil, nil
 	}

@@ -131,7 +131,7 @@ func (b *bill) book(u dialect.Usage, t *target, c *charge) {
 	h.output.Add(u.Output)
 	h.cachedInput.Add(u.Cached)
 	cost := t.price.Bill(&u, c.begun)
-	c.booked, c.counts, c.cost, c.estimated = true, u, cost.Nano, estimated
+	c.booked, c.counts, c.cost, c.guessed = true, u, cost.Nano, estimated
 	if cost.Nano == price.Unknown {
 		m.unpriced.Inc()
 	} else if cost.Nano > 0 {

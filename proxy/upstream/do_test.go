@@ -306,19 +306,24 @@ func TestOwnShortage(t *testing.T) {
 	}
 }
 
-// A name cannot be looked up without a file, and the look-up's error does not say so.
+// A name cannot be looked up without a file, and the look-up's error does not say so: it may look like a name that is not
+// there, or like a server of names that does not answer.
 func TestOwnShortageOfFilesForALookup(t *testing.T) {
 	var before syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
-	few := before
-	few.Cur = 0
-	e := endpoint(t, "http://no-such-host.invalid")
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
-	req := get()
-	req.FirstByte = 300 * time.Millisecond
-	err := e.Do(new(Call), req)
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
-	require.ErrorIs(t, err, ErrBusy)
+	none := before
+	none.Cur = 0
+	for _, late := range []bool{false, true} {
+		e := endpoint(t, "http://h")
+		e.connect = func(context.Context) (net.Conn, error) { // a real look-up would spoil the resolver for the tests that follow
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "in vain", Name: "h", IsTimeout: late}}
+		}
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none))
+		err := e.Do(new(Call), get())
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
+		require.ErrorIs(t, err, ErrBusy)
+		require.NotErrorIs(t, e.Do(new(Call), get()), ErrBusy, "there are files again")
+	}
 }
 
 // The earlier attempt of a call is closed by the next one.
