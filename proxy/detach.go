@@ -221,10 +221,14 @@ func (x *exchange) endDetached(conn *downstream.Conn) (usable bool) {
 	} else {
 		err = x.writeFlow(conn, h)
 	}
-	// A slow client has its time here: neither what waits for the next request nor a close may come before the answer's end.
-	x.gone = x.uncork() != nil || x.gone
 	usable = err == nil && !x.gone && !h.ConnectionClose() && !x.s.draining.Load() && !x.s.drained.Load()
-	x.finish()
+	if !usable { // a slow client has its time here, and not in closing
+		x.gone = conn.Uncork() != nil || x.gone
+	}
+	x.finish() // before the client has the end: then it finds the request in the log, in explain and in the metrics
+	if usable {
+		usable = conn.Uncork() == nil
+	}
 	large := len(ctx.Request.Body()) > keptMost
 	ctx.Request.Reset()
 	ctx.Response.Reset()

@@ -184,3 +184,21 @@ func TestAsideSaysThatItCloses(t *testing.T) {
 		assert.True(t, fetch(t, node, chatPath, chatAsk("brief", "x", true)).Close, name)
 	}
 }
+
+// Whoever has the end of a stream finds it counted: in the log, in explain and in the metrics.
+func TestAStreamIsCountedBeforeItsEndIsThere(t *testing.T) {
+	s, node := detachNode(t)
+	nc, err := net.Dial("tcp", node)
+	require.NoError(t, err)
+	defer nc.Close()
+	r := bufio.NewReader(nc)
+	for i := range 300 {
+		_, err := nc.Write(rawRequest(chatPath, testKey, []byte(chatAsk("openai", fmt.Sprint("count ", i), true))))
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.Zero(t, s.inFlight.Load(), i)
+	}
+}
