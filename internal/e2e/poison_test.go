@@ -41,16 +41,16 @@ type poisoner struct {
 	at     wire.Position
 	state  []wire.Resource
 	blobs  map[string][]byte
-	first  [][]byte // what a node gets that has nothing
-	frames [][]byte // what streams get after that
-	sent   int      // of frames
-	more   chan struct{}
+	first  [][]byte      // what a node gets that has nothing
+	frames [][]byte      // what streams get after that, until the node has answered it
+	batch  int           // how often there was something new to send
+	more   chan struct{} // closed when there is
 	acks   []wire.Ack
 }
 
 func newPoisoner(t *testing.T) *poisoner {
 	t.Helper()
-	p := &poisoner{t: t, at: wire.Position{Epoch: 1000}, blobs: map[string][]byte{}, more: make(chan struct{}, 100)}
+	p := &poisoner{t: t, at: wire.Position{Epoch: 1000}, blobs: map[string][]byte{}, more: make(chan struct{})}
 	var err error
 	_, p.key, err = ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
@@ -127,7 +127,8 @@ func (p *poisoner) ack(out http.ResponseWriter, r *http.Request) {
 	out.WriteHeader(http.StatusNoContent)
 }
 
-// stream sends what there is, from where the node stands, and then what comes.
+// stream sends what there is, from where the node stands, and then what comes. A stream that begins gets once more
+// what is not answered: the one before may have ended while it was on its way.
 func (p *poisoner) stream(out http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	if rev, _ := strconv.ParseInt(r.URL.Query().Get("rev"), 10, 64); rev == 0 {
@@ -136,10 +137,13 @@ func (p *poisoner) stream(out http.ResponseWriter, r *http.Request) {
 		}
 	}
 	p.mu.Unlock()
-	for {
+	for sent := 0; ; {
 		p.mu.Lock()
-		next := p.frames[p.sent:]
-		p.sent = len(p.frames)
+		var next [][]byte
+		if sent != p.batch {
+			next, sent = p.frames, p.batch
+		}
+		more := p.more
 		p.mu.Unlock()
 		for _, frame := range next {
 			_, _ = out.Write(frame)
@@ -149,7 +153,7 @@ func (p *poisoner) stream(out http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-p.more:
+		case <-more:
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
@@ -157,9 +161,10 @@ func (p *poisoner) stream(out http.ResponseWriter, r *http.Request) {
 
 func (p *poisoner) send(frames ...[]byte) {
 	p.mu.Lock()
-	p.frames = append(p.frames, frames...)
-	p.mu.Unlock()
-	p.more <- struct{}{}
+	defer p.mu.Unlock()
+	p.frames, p.batch = frames, p.batch+1
+	close(p.more)
+	p.more = make(chan struct{})
 }
 
 func frame(t wire.FrameType, body []byte) []byte { return wire.AppendFrame(nil, t, body) }
@@ -198,7 +203,7 @@ func (p *poisoner) nacked(rev int64) (nack wire.Nack) {
 		defer p.mu.Unlock()
 		for _, a := range p.acks {
 			if a.Rev == rev && a.Nack != nil {
-				nack = *a.Nack
+				nack, p.frames = *a.Nack, nil
 				return nil
 			}
 		}
@@ -215,6 +220,7 @@ func (p *poisoner) acked(rev int64) {
 		defer p.mu.Unlock()
 		for _, a := range p.acks {
 			if a.Rev == rev && a.Nack == nil {
+				p.frames = nil
 				return nil
 			}
 		}
