@@ -55,22 +55,31 @@ func (c *deleteCmd) Run(to console) error {
 
 // fleetCmd prints the state of all nodes.
 type fleetCmd struct {
+	Wait *wire.Duration `placeholder:"SPAN" help:"Wait until the last revision is in use everywhere, for up to 30s, 5m or so; exit 1 if it is not."`
 	verbFlags
 }
 
 // Help is the part of the help text below the flags' summary.
 func (fleetCmd) Help() string {
 	return `Shows the last revision, how far it has come (first one node of each region, then a tenth, then all), why it stopped
-if it did, and how many nodes have which revision.
+if it did, and how many nodes have which revision. With --wait, a script goes on when what it changed is everywhere: on all
+nodes that are online and not pinned.
 
 Examples:
   wedge fleet
+  wedge fleet --wait 30s
   wedge fleet -o json | jq .rollout.stage`
 }
 
 // Run prints.
 func (c *fleetCmd) Run(to console) error {
-	return c.do(to, func(ctx context.Context, s *cli.Session) error { return s.Fleet(ctx) })
+	if c.Wait == nil {
+		return c.do(to, func(ctx context.Context, s *cli.Session) error { return s.Fleet(ctx) })
+	}
+	if *c.Wait <= 0 {
+		return errors.New("cannot wait for 0s: want a span such as 30s or 5m")
+	}
+	return c.do(to, func(ctx context.Context, s *cli.Session) error { return s.AwaitFleet(ctx, time.Duration(*c.Wait)) })
 }
 
 // auditCmd prints who changed what.

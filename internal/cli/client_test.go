@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -185,6 +186,51 @@ func TestReadingCarriesNoKey(t *testing.T) {
 	f := newFake(t).on("GET /api/v1/fleet", reply(200, `{}`))
 	require.NoError(t, open(t, f.URL, Table).Fleet(t.Context()))
 	assert.Empty(t, f.requests()[0].header.Values("Idempotency-Key"))
+}
+
+func TestAwaitFleet(t *testing.T) {
+	at := func(stage string, all int, more string) http.HandlerFunc {
+		return reply(200, fmt.Sprintf(`{"epoch":1,"rev":14,"rollout":{"stage":%q,"canary":%d,"tenth":%d,"all":%d,"waiting":2%s}}`, stage, all, all, all, more))
+	}
+	const held = `,"held":{"rev":14,"node":"shop-1","code":"compile","message":"no export"}`
+	const before = `,"held":{"rev":13,"node":"shop-1","code":"compile","message":"no export"}`
+	for name, c := range map[string]struct {
+		answers []http.HandlerFunc
+		waits   int
+		err     string
+	}{
+		"there":                    {[]http.HandlerFunc{at("done", 14, "")}, 0, ""},
+		"not begun":                {[]http.HandlerFunc{at("done", 13, ""), at("canary", 13, ""), at("all", 14, ""), at("done", 14, "")}, 3, ""},
+		"newer than was asked":     {[]http.HandlerFunc{at("done", 15, "")}, 0, ""},
+		"refused":                  {[]http.HandlerFunc{at("canary", 13, ""), at("held", 13, held)}, 1, "revision 14 is not everywhere: the node shop-1 refuses it: compile: no export"},
+		"one before was refused":   {[]http.HandlerFunc{at("held", 12, before), at("done", 14, "")}, 1, ""},
+		"never":                    {[]http.HandlerFunc{at("tenth", 13, "")}, 5, "revision 14 is not everywhere after 1s: the roll-out is tenth, waiting for 2 nodes"},
+		"not the state of a fleet": {[]http.HandlerFunc{reply(200, `{"rev":`)}, 0, "cannot understand the answer"},
+		"a viewer of nothing":      {[]http.HandlerFunc{reply(403, `{"error":{"code":"forbidden","message":"no"}}`)}, 0, "cannot get the state of the fleet: no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := -1
+			f := newFake(t).on("GET /api/v1/fleet", func(w http.ResponseWriter, r *http.Request) {
+				i = min(i+1, len(c.answers)-1)
+				c.answers[i](w, r)
+			})
+			s := open(t, f.URL, Table)
+			var waits []time.Duration
+			s.Client.wait = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
+			err := s.AwaitFleet(t.Context(), time.Second)
+			assert.Len(t, waits, c.waits)
+			printed := s.out.String()
+			if c.err == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.err)
+			}
+			assert.LessOrEqual(t, strings.Count(printed, "roll-out"), 1, "the state is printed once")
+			if len(c.answers) > 1 || c.waits > 0 || c.err == "" {
+				assert.Contains(t, printed, "roll-out")
+			}
+		})
+	}
 }
 
 func TestAttemptsAreBounded(t *testing.T) {

@@ -143,10 +143,60 @@ func (s *Session) RemoveNode(ctx context.Context, name string) error {
 
 // Fleet prints the state of all nodes.
 func (s *Session) Fleet(ctx context.Context) error {
-	answer, err := s.get(ctx, "fleet", nil)
+	answer, _, err := s.fleet(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot get the state of the fleet: %w", err)
+		return err
 	}
+	return s.printFleet(answer)
+}
+
+// fleetEvery is how long AwaitFleet waits before it looks again.
+const fleetEvery = 200 * time.Millisecond
+
+// AwaitFleet waits until every node online that follows has the head, or has it no more to come: a node refuses it, or the
+// span is over. It prints the state then, and is an error unless the roll-out is done.
+func (s *Session) AwaitFleet(ctx context.Context, span time.Duration) error {
+	for waited := time.Duration(0); ; waited += fleetEvery {
+		answer, f, err := s.fleet(ctx)
+		if err != nil {
+			return err
+		}
+		held := f.Rollout.Held
+		done, refused := f.arrived(), held != nil && held.Rev >= f.Rev
+		if !done && !refused && waited < span {
+			if err := s.Client.wait(ctx, fleetEvery); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.printFleet(answer); err != nil || done {
+			return err
+		}
+		if refused {
+			return fmt.Errorf("revision %d is not everywhere: the node %s refuses it: %s: %s", f.Rev, held.Node, held.Code, held.Message)
+		}
+		return fmt.Errorf("revision %d is not everywhere after %s: the roll-out is %s, waiting for %s", f.Rev, span, f.Rollout.Stage,
+			plural(f.Rollout.Waiting, "node"))
+	}
+}
+
+// arrived says that the head is in use everywhere. Until the origin has begun to roll a new head out, its last roll-out
+// is done, of a revision before.
+func (f *Fleet) arrived() bool { return f.Rollout.Stage == "done" && f.Rollout.All >= f.Rev }
+
+// fleet asks for the state of all nodes.
+func (s *Session) fleet(ctx context.Context) (answer []byte, f Fleet, err error) {
+	answer, err = s.get(ctx, "fleet", nil)
+	if err != nil {
+		return nil, Fleet{}, fmt.Errorf("cannot get the state of the fleet: %w", err)
+	}
+	if err := json.Unmarshal(answer, &f); err != nil {
+		return nil, Fleet{}, s.notUnderstood(err)
+	}
+	return answer, f, nil
+}
+
+func (s *Session) printFleet(answer []byte) error {
 	return printAs(s, answer, func(t *table, f Fleet) error {
 		t.row("head", position(f.Epoch, f.Rev)+", made "+since(t.age(f.Issued)))
 		t.row("roll-out", f.Rollout.line(t))
