@@ -240,7 +240,9 @@ func TestPoisonedRevisions(t *testing.T) {
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", n.accessLog, "--drain", "5s"}
 	good := (&catalog{}).at("sim", provider.addr, "").key("ann", "").model("m", "", target("sim", "x", ""))
 	at := wire.Position{Epoch: 1000, Rev: 10}
+	p.mu.Lock() // which the race detector knows; the process between it does not
 	p.first = p.snapshot(good.String(), at, p.key)
+	p.mu.Unlock()
 	n.start(t)
 	p.acked(10)
 	serves := func() {
