@@ -16,8 +16,8 @@ const (
 	tidyLeast = 16 << 20
 )
 
-// tidy gives memory back to the system after the start, and when a burst is over. The collector would come when as much again has been
-// allocated, which after ten thousand streams have begun, and say nothing, takes minutes.
+// tidy gives memory back to the system after the start, and when a burst is over. The collector would come when as much
+// again has been allocated, which after ten thousand streams have begun, and say nothing, takes minutes.
 func tidy(ctx context.Context) {
 	samples := []runtimemetrics.Sample{
 		{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"},
@@ -39,6 +39,7 @@ func tidy(ctx context.Context) {
 		if first || cycles == seen && there > live+max(tidyLeast, live/4) { // nobody collects: it is quiet
 			runtime.GC() // pools let go of what they hold the second time
 			debug.FreeOSMemory()
+			giveProgramBack()
 			cycles += 2
 		}
 		seen = cycles
