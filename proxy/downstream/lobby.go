@@ -3,6 +3,7 @@ package downstream
 import (
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -40,6 +41,7 @@ func NewLobby(l *Listener) *Lobby {
 // Accept waits for the next connection whose client has sent something, until End; it is a *Conn.
 func (l *Lobby) Accept() (net.Conn, error) {
 	l.start.Do(func() { l.goWhileOpen(l.acceptAll) })
+	runtime.Gosched() // those that were accepted before go first: a burst is served with few goroutines and buffers
 	select {
 	case c := <-l.ready:
 		return c, nil

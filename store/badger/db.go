@@ -42,7 +42,7 @@ const (
 )
 
 // kvShape is the durable part: few and small values, so that opening stays quick.
-var kvShape = shape{memTable: 8 << 20, valueLog: 16 << 20}
+var kvShape = shape{memTable: 2 << 20, valueLog: 16 << 20}
 
 // Options are a store's settings; the zero value is good.
 type Options struct {
