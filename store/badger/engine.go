@@ -29,6 +29,8 @@ const (
 	ripeTables  = 4  // fresh tables that are worth a compaction
 	manyTables  = 32 // so many are compacted whatever it costs
 	stallTables = 64 // with so many, Badger holds writes back
+
+	mostMemTable = 256 << 20 // bytes; none was ever made that large
 )
 
 var (
@@ -104,11 +106,42 @@ func openEngine(dir string, s shape, room *space, log bg.Logger) (e *engine, err
 	if err := removeEmpty(dir); err != nil {
 		return nil, explain(dir, err)
 	}
-	db, err := openBadger(tune(dir, s, log))
+	db, err := openBadger(tune(dir, s.holding(dir), log))
 	if err != nil {
 		return nil, explain(dir, err)
 	}
-	return &engine{dir: dir, space: room, handle: &handle{db: db, readOnly: s.readOnly}}, nil
+	e = &engine{dir: dir, space: room, handle: &handle{db: db, readOnly: s.readOnly}}
+	if db.Opts().MemTableSize == s.memTable || s.readOnly || !room.forUpkeep() {
+		return e, nil
+	}
+	if err := e.close(); err != nil { // which writes the large table to disk
+		return nil, err
+	}
+	if db, err = openBadger(tune(dir, s, log)); err != nil {
+		return nil, explain(dir, err)
+	}
+	return &engine{dir: dir, space: room, handle: &handle{db: db}}, nil
+}
+
+// holding is the shape with tables as large as it takes for the logs of tables in memory that a killed process left in
+// dir. They may have been made with another shape, by another version or for a tier with another limit, and Badger ends
+// the process over a table that does not fit. An untouched log is twice its table; one that was read before, and cut to
+// what it holds, takes up to twice that in memory.
+func (s shape) holding(dir string) shape {
+	logs, err := os.ReadDir(dir)
+	if err != nil {
+		return s // Badger says why
+	}
+	most := s.memTable
+	for _, log := range logs {
+		info, err := log.Info()
+		if filepath.Ext(log.Name()) != ".mem" || err != nil || info.Size() == 2*s.memTable {
+			continue
+		}
+		most = max(most, min(2*info.Size(), mostMemTable))
+	}
+	s.memTable = most
+	return s
 }
 
 func attempts(marker string) int {
