@@ -5,8 +5,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // giveProgramBack takes the program's own pages out of this process: its code and constants, most of which were of use
@@ -22,7 +21,7 @@ func giveProgramBack() {
 		return
 	}
 	for _, a := range programAreas(areas, program) {
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, a.begin, a.end-a.begin, unix.MADV_DONTNEED) // or they stay
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, a.begin, a.end-a.begin, syscall.MADV_DONTNEED) // or they stay
 	}
 }
 
